@@ -1,0 +1,586 @@
+"""What all encoders share: validation, fit loop, transform, score, tags."""
+
+import contextlib
+import copy
+import functools
+import warnings
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, gen_batches
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import _inference
+from ._generators import ACTIVATIONS, MLPGenerator, build_generator, check_generator
+from ._torch import (
+    draw_seed,
+    on_cpu,
+    resolve_device,
+    row_noise,
+    seeded_noise,
+    to_array,
+    to_tensor,
+)
+
+# Types of X that are converted batch by batch, so that nothing copies all of X;
+# scikit-learn's validation converts any other to the first of them.
+_DTYPES = [np.dtype(code) for code in ("f4", "f8", "?", *"bhilqBHILQ")]
+
+_PATIENCE = 5  # epochs in which the loss must fall by `tol` once
+
+_JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
+
+
+class BaseEncoder(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    ABC,
+):
+    """Base of the encoders: one generator, and codes inferred through it.
+
+    An encoder says what its prior is and what its schedule does at the start of an
+    epoch; all else is here.
+    """
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "output_activation": [StrOptions({"auto", "identity", "sigmoid"})],
+        "generator": [callable, None],
+        "solver": [StrOptions({"gradient", "langevin"})],
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "step_size": [Interval(Real, 0, None, closed="neither")],
+        "init": [StrOptions({"zeros", "normal", "prior"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "warm_start": ["boolean"],
+        "threshold": [
+            StrOptions({"posterior"}),
+            Interval(Real, 0, None, closed="left"),
+            None,
+        ],
+        "sparse_output": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _prior(self):
+        """Return the prior of the codes as it stands."""
+
+    @abstractmethod
+    def _begin_epoch(self):
+        """Take the schedule's step of one epoch, the first included."""
+
+    @abstractmethod
+    def _schedule_left(self):
+        """Say what the schedule has not reached yet, "" when it is done."""
+
+    # Fit --------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the generator from data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+
+        y : Ignored
+            Not used, but handed to callbacks.
+
+        Returns
+        -------
+        self : object
+            The fitted encoder.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if inference diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fit ends before its schedule does or before the loss has settled to
+            `tol`, if it is interrupted, or if inference overshoots in the last epoch.
+        """
+        continues = self.warm_start and hasattr(self, "generator_")
+        X = self._validate(X, reset=not continues)
+        if not continues:
+            self._initialize(X)
+        # The target of a generator is X itself; and without a y, scikit-learn's
+        # ScoringMonitor would call no scorer.
+        data = {"estimator": self, "X": X, "y": X if y is None else y}
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(**data)
+        optimizer = self._make_optimizer()
+        try:
+            complaints = self._run_epochs(X, optimizer, context, data)
+        except KeyboardInterrupt:
+            complaints = [
+                f"fit was interrupted in epoch {self.n_iter_ + 1}; the encoder keeps "
+                "what it has learned."
+            ]
+        _warn(complaints)
+        self._optimizer_state = optimizer.state_dict() if self.warm_start else None
+        context.call_on_fit_task_end(**data, reconstruction_attributes=self._snapshot)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Train for one epoch on X, from where the encoder stands.
+
+        Each call is one epoch of the schedule.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, or a part of it.
+
+        y : Ignored
+            Not used.
+
+        Returns
+        -------
+        self : object
+            The encoder.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if inference diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If inference overshoots.
+        """
+        first_call = not hasattr(self, "generator_")
+        X = self._validate(X, reset=first_call)
+        if first_call:
+            self._initialize(X)
+        optimizer = self._make_optimizer()
+        _warn(self._run_epoch(X, optimizer))
+        self._optimizer_state = optimizer.state_dict()
+        return self
+
+    def _validate(self, X, reset=False):
+        return validate_data(self, X, dtype=_DTYPES, reset=reset)
+
+    def _initialize(self, X):
+        """Build the generator, and set what is learned to its start."""
+        self._seed = draw_seed(self.random_state)
+        self.output_activation_ = self._choose_output_activation(X)
+        factory = functools.partial(
+            MLPGenerator,
+            hidden_layer_sizes=self._checked_hidden_layer_sizes(),
+            activation=self.activation,
+            output_activation=self.output_activation_,
+        )
+        self.generator_ = build_generator(
+            factory if self.generator is None else self.generator,
+            self.n_components,
+            X.shape[1],
+            self._seed,
+        ).to(resolve_device(self.device), getattr(torch, _float_dtype(X).name))
+        self.n_components_ = self.n_components
+        self.n_iter_ = 0
+        self.loss_curve_ = []
+        self.n_active_curve_ = []
+        self._optimizer_state = None
+
+    def _checked_hidden_layer_sizes(self):
+        sizes = np.ravel(self.hidden_layer_sizes)
+        if sizes.size and not (sizes.dtype.kind in "iu" and sizes.min() > 0):
+            raise ValueError(
+                "hidden_layer_sizes must hold integers above 0, got "
+                f"{self.hidden_layer_sizes!r}."
+            )
+        return sizes.astype(int).tolist()
+
+    def _choose_output_activation(self, X):
+        in_unit_interval = bool(X.min() >= 0 and X.max() <= 1)
+        if self.output_activation == "auto":
+            return "sigmoid" if in_unit_interval else "identity"
+        if self.output_activation == "sigmoid" and not in_unit_interval:
+            warnings.warn(
+                "output_activation='sigmoid' cannot reach the values of X outside "
+                "[0, 1]; rescale X, or take output_activation='identity'.",
+                stacklevel=5,
+            )
+        return self.output_activation
+
+    def _make_optimizer(self):
+        """Adam on the generator, going on from its state where there is one."""
+        # a set_params(n_components=...) between two calls would end in a shape error
+        check_generator(self.generator_, self.n_components, self.n_features_in_)
+        parameters = [p for p in self.generator_.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(parameters)
+        if self._optimizer_state is not None:
+            optimizer.load_state_dict(self._optimizer_state)
+        optimizer.param_groups[0]["lr"] = self.learning_rate_init
+        return optimizer
+
+    def _run_epochs(self, X, optimizer, context, data):
+        """Run epochs until there is a reason to stop; return what to warn of."""
+        best_loss, n_stale = np.inf, 0
+        for _ in range(self.max_iter):
+            epoch = context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(**data)
+            complaints = self._run_epoch(X, optimizer)
+            if self.tol is not None and not self._schedule_left():
+                loss = self.loss_curve_[-1]
+                improved = loss < best_loss - self.tol * abs(loss)
+                n_stale = 0 if improved else n_stale + 1
+                best_loss = min(loss, best_loss)
+            stop = epoch.call_on_fit_task_end(
+                **data, reconstruction_attributes=self._snapshot
+            )
+            if stop or n_stale == _PATIENCE:
+                break
+        if left := self._schedule_left():
+            complaints.append(
+                f"fit ended after {self.n_iter_} epochs, but {left}; increase max_iter."
+            )
+        elif not stop and self.tol is not None and n_stale < _PATIENCE:
+            complaints.append(
+                f"fit ended at max_iter={self.max_iter} epochs before the loss settled "
+                f"to tol={self.tol}; increase either, or set tol=None to train for "
+                "max_iter epochs whatever the loss does."
+            )
+        return complaints
+
+    def _run_epoch(self, X, optimizer):
+        """One epoch of Algorithm 1; return what to warn of."""
+        self._begin_epoch()
+        prior = self._prior()
+        n_samples = len(X)
+        # The same epoch draws the same numbers, whatever came before it.
+        epoch_seed = (self._seed, self.n_iter_)
+        order = np.arange(n_samples)
+        if self.shuffle:
+            np.random.default_rng(epoch_seed).shuffle(order)
+        loss, n_active, overshot = 0.0, 0, []
+        for batch in gen_batches(n_samples, self.batch_size):
+            x = to_tensor(X[order[batch]], self.generator_)
+            z, rose = self._infer(x, prior, epoch_seed)
+            overshot.append(z[rose])
+            data_term = _inference.data_term(x, z, self.generator_, self.sigma)
+            optimizer.zero_grad()
+            data_term.mean().backward()
+            optimizer.step()
+            loss += (data_term.detach() - prior.log_prob(z).sum(1)).sum().item()
+            n_active += (prior.slab_proba(z) > 0.5).sum().item()
+        self.n_iter_ += 1
+        self.loss_curve_.append(loss / n_samples)
+        self.n_active_curve_.append(n_active / n_samples)
+        if self.verbose:
+            print(
+                f"Epoch {self.n_iter_}: loss {self.loss_curve_[-1]:.6g}, "
+                f"{self.n_active_curve_[-1]:.1f} of {self.n_components_} codes active"
+            )
+        return self._complaints(overshot, n_samples)
+
+    # Inference --------------------------------------------------------------------
+
+    def _infer(self, x, prior, seed):
+        """Return the codes of `x`, and which rows' energy is above where it began."""
+        draw = None
+        if self.init != "zeros" or self.solver == "langevin":
+            draw = row_noise(x, seed, self.n_components_)
+        start = {
+            "zeros": lambda: x.new_zeros(len(x), self.n_components_),
+            "normal": draw,
+            "prior": lambda: prior.sample(draw),
+        }[self.init]()
+        z = _inference.infer(
+            x,
+            start,
+            self.generator_,
+            prior,
+            self.sigma,
+            n_steps=self.n_steps,
+            step_size=self.step_size,
+            draw=draw if self.solver == "langevin" else None,
+        )
+        with torch.no_grad():
+            before, after = (
+                _inference.energy(x, codes, self.generator_, prior, self.sigma)
+                for codes in (start, z)
+            )
+        diverged = ~after.isfinite()
+        if diverged.any():
+            raise ValueError(
+                f"Inference diverged for {diverged.sum()} of {len(x)} rows: "
+                + self._advice(start[diverged])
+            )
+        if self.solver == "langevin":  # noise may well raise the energy
+            return z, torch.zeros_like(diverged)
+        rounding = len(x[0]) * torch.finfo(x.dtype).eps * before.abs()
+        return z, after > before + rounding
+
+    def _complaints(self, overshot, n_samples):
+        """Return what to warn of, given the codes of rows that overshot."""
+        overshot = torch.cat(overshot)
+        if not len(overshot):
+            return []
+        return [
+            f"Inference overshot: the energy of {len(overshot)} of {n_samples} rows "
+            "ended above where it began; " + self._advice(overshot)
+        ]
+
+    def _advice(self, z):
+        """Say which step size would be stable around the codes `z`."""
+        z = z[:20]  # enough for a figure of this kind
+        stable = min(
+            _inference.stable_step_size(codes, self.generator_, self._prior(), self.sigma)
+            for codes in (z, torch.zeros_like(z))
+        )
+        return (
+            f"step_size={self.step_size} is too long for sigma={self.sigma} and this "
+            f"generator; a step_size below {stable:.2g} is stable here. Reduce it, "
+            "enlarge sigma, or rescale X."
+        )
+
+    def _infer_batches(self, X):
+        """Yield the data and the codes of each batch; warn of overshooting at the end.
+
+        The batches are for speed alone: no row depends on another.
+        """
+        prior, overshot = self._prior(), []
+        for batch in gen_batches(len(X), self.batch_size):
+            x = to_tensor(X[batch], self.generator_)
+            z, rose = self._infer(x, prior, (self._seed,))
+            overshot.append(z[rose])
+            yield x, z
+        _warn(self._complaints(overshot, len(X)))
+
+    def transform(self, X):
+        """Infer the codes of data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        Z : {ndarray, sparse array} of shape (n_samples, n_components)
+            Codes, in CSR format if `sparse_output`. The type is float64 if X is, else
+            float32.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if inference diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the energy of some rows ends above where it began.
+        """
+        X = self._check_data(X)
+        prior, parts = self._prior(), []
+        for _, z in self._infer_batches(X):
+            if self.threshold == "posterior":
+                z[prior.slab_proba(z) < 0.5] = 0
+            elif self.threshold is not None:
+                z[z.abs() < self.threshold] = 0
+            part = to_array(z).astype(_float_dtype(X), copy=False)
+            parts.append(sparse.csr_array(part) if self.sparse_output else part)
+        if self.sparse_output:
+            return sparse.vstack(parts, format="csr")
+        return np.concatenate(parts)
+
+    def inverse_transform(self, X):
+        """Generate data from codes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse array} of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X_generated : ndarray of shape (n_samples, n_features)
+            What the generator makes of the codes, without noise: the mean of the data
+            given the codes. The type is float64 if X is, else float32.
+
+        Raises
+        ------
+        ValueError
+            If X is invalid or of the wrong width.
+        """
+        check_is_fitted(self)
+        return self._map_codes(X, self.generator_)
+
+    def sample(self, n_samples=1):
+        """Sample data from the model (Eq. 2): codes from the prior, noise on top.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            `G(z) + sigma * e`, z from the prior and e standard normal. An integer
+            `random_state` gives the same rows at every call.
+
+        Raises
+        ------
+        ValueError
+            If n_samples is below 1.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
+        draw = seeded_noise(draw_seed(self.random_state), self.generator_)
+        z = self._prior().sample(lambda: draw(n_samples, self.n_components_))
+        with torch.no_grad():
+            x = self.generator_(z)
+        return to_array(x + self.sigma * draw(*x.shape))
+
+    def score_samples(self, X):
+        """Estimate the log-likelihood of each row.
+
+        Laplace's approximation around the inferred code,
+        `log p(x, z) + (k/2) log 2 pi - (1/2) log det H + (1/2) g' inv(H) g`, where g is
+        the gradient of log p(x, z), H = J'J / sigma^2 + diag(w(z)), J the Jacobian of
+        the generator and w the weight of the prior. Exact for a linear generator and
+        alpha = 1; else it misses most where inference has not arrived at its optimum.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Estimates of log p(x), in nats, as float64.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if inference diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the energy of some rows ends above where it began.
+        """
+        X = self._check_data(X)
+        prior, scores = self._prior(), []
+        for x, z in self._infer_batches(X):
+            row_bytes = x.element_size() * x.shape[1] * z.shape[1]
+            for rows in gen_batches(len(x), max(1, _JACOBIAN_BYTES // row_bytes)):
+                score = _inference.laplace_log_likelihood(
+                    x[rows], z[rows], self.generator_, prior, self.sigma
+                )
+                scores.append(to_array(score))
+        return np.concatenate(scores)
+
+    def score(self, X, y=None):
+        """Estimate the mean log-likelihood of data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        y : Ignored
+            Not used.
+
+        Returns
+        -------
+        score : float
+            Mean of `score_samples(X)`, in nats a row: higher is better.
+        """
+        return float(self.score_samples(X).mean())
+
+    def _check_data(self, X):
+        """Validate the data and the parameters of a method that infers codes."""
+        check_is_fitted(self)
+        self._validate_params()
+        return self._validate(X)
+
+    def _map_codes(self, Z, function):
+        """Apply a function of code tensors to codes, batch by batch."""
+        Z = check_array(
+            Z, accept_sparse="csr", dtype=_DTYPES, input_name="X", estimator=self
+        )
+        if Z.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X holds codes of {Z.shape[1]} components, but "
+                f"{type(self).__name__} has n_components={self.n_components_}."
+            )
+        parts = []
+        for batch in gen_batches(Z.shape[0], self.batch_size):
+            z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
+            with torch.no_grad():
+                part = function(to_tensor(z, self.generator_))
+            parts.append(to_array(part).astype(_float_dtype(Z), copy=False))
+        return np.concatenate(parts)
+
+    # scikit-learn and pickle ------------------------------------------------------
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _snapshot(self):
+        """Return what a callback needs of the encoder as it stands, kept from change."""
+        return {
+            "generator_": copy.deepcopy(self.generator_),
+            "loss_curve_": list(self.loss_curve_),
+            "n_active_curve_": list(self.n_active_curve_),
+        }
+
+    def __getstate__(self):
+        """Return the state with its tensors on the CPU, so that it loads anywhere."""
+        return on_cpu(super().__getstate__())
+
+    def __setstate__(self, state):
+        """Set the state, the generator back on `device` where that is there."""
+        super().__setstate__(state)
+        if hasattr(self, "generator_"):
+            with contextlib.suppress(ValueError):
+                self.generator_.to(resolve_device(self.device))
+
+
+def _float_dtype(X):
+    return np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
+
+
+def _warn(complaints):
+    for complaint in complaints:
+        warnings.warn(complaint, ConvergenceWarning, stacklevel=4)

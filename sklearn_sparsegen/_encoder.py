@@ -1,0 +1,292 @@
+"""SparseGeneratorEncoder, the paper's model."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import BaseEncoder
+from ._priors import SpikeSlab
+
+
+class SparseGeneratorEncoder(BaseEncoder):
+    r"""Sparse nonlinear codes from one generator network and no encoder.
+
+    The model of a row of data x with code z is
+
+    .. math:: x = G(z) + \sigma e, \qquad
+              p(z) = \prod_j \alpha N(z_j; 0, s_1^2) + (1 - \alpha) N(z_j; 0, s_2^2)
+
+    with G a neural network, e standard normal noise, a wide slab of standard deviation
+    :math:`s_1` and a narrow spike of standard deviation :math:`s_2`. `transform` infers
+    the code that maximises the posterior by following its gradient through G; `fit`
+    alternates between that and Adam steps on G, and lowers :math:`\alpha` once an
+    epoch, so that the codes grow sparser as training goes on. This is Algorithm 1 of
+    Li and Han [1]_, with the equations corrected as the user guide tells.
+
+    Parameters
+    ----------
+    n_components : int, default=200
+        Number of components of a code.
+
+    alpha : float, default=0.01
+        Prior probability of the slab at the end of the schedule, in [0, 1]: about the
+        share of active codes. 1 gives dense codes under a normal prior.
+
+    alpha_init : float, default=1.0
+        Where the schedule starts, in [`alpha`, 1]. `alpha_init=alpha` keeps it constant.
+
+    decay : float, default=0.033
+        What is subtracted from alpha at the start of each epoch, the first included,
+        until it reaches `alpha`.
+
+    sigma : float, default=0.3
+        Standard deviation of the observation noise, in units of X. A smaller one gives
+        closer reconstructions and less sparse codes, and needs a smaller `step_size`.
+
+    spike_scale : float, default=0.1
+        Standard deviation of the spike, below `slab_scale`. (The paper states a
+        *variance* of 0.1; its public code, and the step size, mean 0.1 here.)
+
+    slab_scale : float, default=1.0
+        Standard deviation of the slab.
+
+    hidden_layer_sizes : array-like of int, default=(400,)
+        Units of each hidden layer of the generator; `()` for a linear one.
+
+    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
+        Nonlinearity of the hidden layers.
+
+    output_activation : {"auto", "identity", "sigmoid"}, default="auto"
+        Nonlinearity of the output. "auto" is "sigmoid" where the training data lie in
+        [0, 1], else "identity".
+
+    generator : callable or torch.nn.Module, default=None
+        A factory `(n_components, n_features) -> torch.nn.Module` of a generator to take
+        the place of the fully connected one, or a module, which is copied with its
+        weights. Random torch operations of a factory follow `random_state`. It is used
+        in evaluation mode, so that rows do not interact. The parameters of the layers
+        above have no effect on it.
+
+    solver : {"gradient", "langevin"}, default="gradient"
+        How codes are inferred: by gradient steps, as in the paper, or by Langevin
+        dynamics, which adds noise to each step.
+
+    n_steps : int, default=30
+        Number of steps of inference.
+
+    step_size : float, default=0.1
+        The paper's s: one step moves a code by `step_size ** 2 / 2` times the gradient
+        of the log posterior, plus `step_size` times the noise of `solver="langevin"`.
+
+    init : {"zeros", "normal", "prior"}, default="zeros"
+        Where inference starts: at zero, or at a draw from a standard normal
+        distribution or from the prior.
+
+    max_iter : int, default=100
+        Maximum number of epochs. From 1 to 0.01 alpha takes 30 at the default `decay`.
+
+    learning_rate_init : float, default=0.001
+        Learning rate of Adam.
+
+    batch_size : int, default=100
+        Number of rows that a step of Adam, or a stride of `transform`, takes. The code
+        of a row does not depend on it, but for rounding.
+
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order each epoch.
+
+    tol : float or None, default=0.001
+        `fit` stops once alpha has arrived and the loss has not fallen by more than
+        `tol` times its absolute value in any of 5 successive epochs. None: it runs for
+        `max_iter` epochs.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the result of the last call, its alpha included.
+
+    threshold : {"posterior"}, float or None, default=None
+        Which codes `transform` sets to zero: those that are likelier to be in the
+        spike, those with an absolute value below a number, or none.
+
+    sparse_output : bool, default=False
+        Whether `transform` returns a SciPy CSR array.
+
+    device : str or torch.device, default="auto"
+        Where to compute. "auto" is a CUDA GPU if there is one, else the CPU.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the generator's weights, the order of rows and the noise of inference.
+        An int gives the same results in every call. The noise of a row's inference
+        depends on it and on that row alone. None takes fresh entropy at each `fit`.
+
+    verbose : int or bool, default=False
+        Whether to print a line an epoch.
+
+    Attributes
+    ----------
+    generator_ : torch.nn.Module
+        The generator learned, from codes to data.
+
+    alpha_ : float
+        The value that alpha has reached, which `transform` infers with.
+
+    n_iter_ : int
+        Number of epochs run.
+
+    loss_curve_ : list of float
+        Mean energy a row in each epoch: `|x - G(z)|^2 / (2 sigma^2) - log p(z)`.
+
+    n_active_curve_ : list of float
+        Mean number of active codes a row in each epoch: those likelier to be in the
+        slab than in the spike.
+
+    output_activation_ : {"identity", "sigmoid"}
+        The output nonlinearity chosen for the fully connected generator.
+
+    n_components_ : int
+        Number of components of a code.
+
+    n_features_in_ : int
+        Number of features seen in fit.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen in fit, where X has string names.
+
+    See Also
+    --------
+    sklearn.decomposition.MiniBatchDictionaryLearning : Linear sparse codes.
+    sklearn.decomposition.PCA : Linear dense codes.
+
+    Notes
+    -----
+    `solver`, `n_steps`, `step_size`, `init`, `threshold` and `sparse_output` are read
+    when `transform` runs: `set_params` after `fit` takes effect.
+
+    The inference is stable while `step_size ** 2 / 2` is below two over the curvature
+    of the energy, which grows with the generator's gain over `sigma`; where it is not,
+    there is an error or a warning that tells a step size that would be.
+
+    References
+    ----------
+    .. [1] H. Li and T. Han, "Learning Sparse Latent Representations for Generator
+       Model", arXiv:2209.09949, 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_sparsegen import SparseGeneratorEncoder
+    >>> X = load_digits(return_X_y=True)[0][:200] / 16
+    >>> encoder = SparseGeneratorEncoder(
+    ...     n_components=20, hidden_layer_sizes=(50,), tol=None, max_iter=35,
+    ...     random_state=0,
+    ... )
+    >>> Z = encoder.fit_transform(X)
+    >>> Z.shape
+    (200, 20)
+    >>> encoder.alpha_
+    0.01
+    >>> encoder.inverse_transform(Z).shape
+    (200, 64)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseEncoder._parameter_constraints,
+        "alpha": [Interval(Real, 0, 1, closed="both")],
+        "alpha_init": [Interval(Real, 0, 1, closed="both")],
+        "decay": [Interval(Real, 0, None, closed="left")],
+        "spike_scale": [Interval(Real, 0, None, closed="neither")],
+        "slab_scale": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_components=200,
+        *,
+        alpha=0.01,
+        alpha_init=1.0,
+        decay=0.033,
+        sigma=0.3,
+        spike_scale=0.1,
+        slab_scale=1.0,
+        hidden_layer_sizes=(400,),
+        activation="relu",
+        output_activation="auto",
+        generator=None,
+        solver="gradient",
+        n_steps=30,
+        step_size=0.1,
+        init="zeros",
+        max_iter=100,
+        learning_rate_init=0.001,
+        batch_size=100,
+        shuffle=True,
+        tol=1e-3,
+        warm_start=False,
+        threshold=None,
+        sparse_output=False,
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.n_components = n_components
+        self.alpha = alpha
+        self.alpha_init = alpha_init
+        self.decay = decay
+        self.sigma = sigma
+        self.spike_scale = spike_scale
+        self.slab_scale = slab_scale
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.output_activation = output_activation
+        self.generator = generator
+        self.solver = solver
+        self.n_steps = n_steps
+        self.step_size = step_size
+        self.init = init
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.tol = tol
+        self.warm_start = warm_start
+        self.threshold = threshold
+        self.sparse_output = sparse_output
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def slab_proba(self, X):
+        """Posterior probability of the slab for each entry of given codes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse array} of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_components)
+            Probability that the entry is active, P(slab | z) of Eq. 9 at `alpha_`. The
+            type is float64 if X is, else float32.
+
+        Raises
+        ------
+        ValueError
+            If X is invalid or of the wrong width.
+        """
+        check_is_fitted(self)
+        return self._map_codes(X, self._prior().slab_proba)
+
+    def _prior(self):
+        return SpikeSlab(self.alpha_, self.slab_scale, self.spike_scale)
+
+    def _begin_epoch(self):
+        alpha = self.alpha_init if self.n_iter_ == 0 else self.alpha_
+        # rounded, so that 30 times 0.033 from 1 is 0.01 and not a rounding error above
+        self.alpha_ = max(self.alpha, float(np.round(alpha - self.decay, 12)))
+
+    def _schedule_left(self):
+        if self.alpha_ == self.alpha:
+            return ""
+        return f"alpha_={self.alpha_:.4g} has not come down to alpha={self.alpha}"

@@ -1,0 +1,116 @@
+"""Generators: torch modules that map codes to data, and building one."""
+
+import copy
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from ._torch import SeededRandomness
+
+ACTIVATIONS = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+class MLPGenerator(nn.Sequential):
+    """Fully connected generator, the one of the paper.
+
+    Parameters
+    ----------
+    n_components : int
+        Width of a code.
+
+    n_features : int
+        Width of a row of data.
+
+    hidden_layer_sizes : tuple of int, default=(400,)
+        Number of units of each hidden layer; `()` is a linear generator.
+
+    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
+        Nonlinearity of the hidden layers.
+
+    output_activation : {"identity", "sigmoid"}, default="identity"
+        Nonlinearity of the output.
+
+    Examples
+    --------
+    >>> import torch
+    >>> MLPGenerator(10, 64)(torch.zeros(3, 10)).shape
+    torch.Size([3, 64])
+    """
+
+    def __init__(
+        self,
+        n_components,
+        n_features,
+        hidden_layer_sizes=(400,),
+        activation="relu",
+        output_activation="identity",
+    ):
+        layers = []
+        for n_in, n_out in pairwise((n_components, *hidden_layer_sizes, n_features)):
+            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+        layers[-1] = ACTIVATIONS[output_activation]()
+        super().__init__(*layers)
+
+
+def build_generator(source, n_components, n_features, seed):
+    """Return a generator from a factory, or a copy of a module, after checking it.
+
+    Parameters
+    ----------
+    source : torch.nn.Module or callable
+        A module, which is copied with its weights, or a factory
+        `(n_components, n_features) -> torch.nn.Module`.
+
+    n_components, n_features : int
+        Widths of a code and of a row of data.
+
+    seed : int
+        Seed of what is random in the factory.
+
+    Returns
+    -------
+    generator : torch.nn.Module
+        In evaluation mode: dropout or batch statistics would let rows interact.
+
+    Raises
+    ------
+    TypeError
+        If the factory does not return a module.
+
+    ValueError
+        If the module has nothing to train or does not map codes to rows of data.
+    """
+    if isinstance(source, nn.Module):
+        generator = copy.deepcopy(source)
+    else:
+        with SeededRandomness(seed):
+            generator = source(n_components, n_features)
+    if not isinstance(generator, nn.Module):
+        raise TypeError(
+            "generator must be a torch.nn.Module or a function (n_components, "
+            f"n_features) -> torch.nn.Module; it returned {type(generator).__name__}."
+        )
+    if not any(parameter.requires_grad for parameter in generator.parameters()):
+        raise ValueError("generator has no parameter to train.")
+    check_generator(generator.eval(), n_components, n_features)
+    return generator
+
+
+def check_generator(generator, n_components, n_features):
+    """Raise a ValueError unless `generator` maps such codes to such rows of data."""
+    parameter = next(generator.parameters())
+    codes = torch.zeros(2, n_components, dtype=parameter.dtype, device=parameter.device)
+    expected = f"must map codes of shape (2, {n_components}) to (2, {n_features})"
+    try:
+        with torch.no_grad():
+            shape = tuple(generator(codes).shape)
+    except RuntimeError as error:
+        raise ValueError(f"generator {expected}, but it failed: {error}") from error
+    if shape != (2, n_features):
+        raise ValueError(f"generator {expected}, but it gave {shape}.")
