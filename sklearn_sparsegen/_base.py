@@ -59,7 +59,10 @@ class BaseEncoder(
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "sigma": [Interval(Real, 0, None, closed="neither")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "output_activation": [StrOptions({"auto", "identity", "sigmoid"})],
         "generator": [callable, None],
@@ -355,7 +358,9 @@ class BaseEncoder(
         """Say which step size would be stable around the codes `z`."""
         z = z[:20]  # enough for a figure of this kind
         stable = min(
-            _inference.stable_step_size(codes, self.generator_, self._prior(), self.sigma)
+            _inference.stable_step_size(
+                codes, self.generator_, self._prior(), self.sigma
+            )
             for codes in (z, torch.zeros_like(z))
         )
         return (
@@ -558,7 +563,7 @@ class BaseEncoder(
         return tags
 
     def _snapshot(self):
-        """Return what a callback needs of the encoder as it stands, kept from change."""
+        """Return what a callback needs, kept from further change."""
         return {
             "generator_": copy.deepcopy(self.generator_),
             "loss_curve_": list(self.loss_curve_),

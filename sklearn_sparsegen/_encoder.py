@@ -35,7 +35,8 @@ class SparseGeneratorEncoder(BaseEncoder):
         share of active codes. 1 gives dense codes under a normal prior.
 
     alpha_init : float, default=1.0
-        Where the schedule starts, in [`alpha`, 1]. `alpha_init=alpha` keeps it constant.
+        Where the schedule starts, in [`alpha`, 1]. `alpha_init=alpha` keeps it
+        constant.
 
     decay : float, default=0.033
         What is subtracted from alpha at the start of each epoch, the first included,

@@ -14,17 +14,17 @@ import torch
 
 
 def data_term(x, z, generator, sigma):
-    """Data term of the energy of each row, |x - G(z)|^2 / (2 sigma^2), shape (n,)."""
+    """Return |x - G(z)|^2 / (2 sigma^2) of each row, the energy's data term."""
     return (x - generator(z)).square().sum(1) / (2 * sigma**2)
 
 
 def energy(x, z, generator, prior, sigma):
-    """Energy of each row, shape (n,)."""
+    """Return the energy of each row, shape (n,)."""
     return data_term(x, z, generator, sigma) - prior.log_prob(z).sum(1)
 
 
 def data_gradient(x, z, generator, sigma):
-    """Gradient of the data term at z, shape (n, k)."""
+    """Return the gradient of the data term with respect to z, shape (n, k)."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         x_hat = generator(z)
@@ -81,7 +81,9 @@ def laplace_log_likelihood(x, z, generator, prior, sigma):
     generator and a normal prior. Holds J, of n D k entries, in memory.
     """
     # (n, D, k); a generator takes batches, so each row goes through as a batch of one
-    jacobian = torch.func.vmap(torch.func.jacfwd(lambda row: generator(row[None])[0]))(z)
+    jacobian = torch.func.vmap(torch.func.jacfwd(lambda row: generator(row[None])[0]))(
+        z
+    )
     residual = (x - generator(z)) / sigma
     gradient = (jacobian.mT @ residual[:, :, None] / sigma).squeeze(2) + prior.grad(z)
     # float64 from here: the determinant of 800 components outruns float32

@@ -13,8 +13,9 @@ class SpikeSlab:
     .. math:: p(z) = \alpha N(z; 0, s_1^2) + (1 - \alpha) N(z; 0, s_2^2)
 
     The components of a code are independent. This is Eq. 1 of Li and Han [1]_, who call
-    the narrow part "slab"; here, as elsewhere, it is the spike. Everything is finite for
-    `|z|` up to 1e4 in float32, `alpha` from 0 to 1 inclusive and spikes from 1e-3 up.
+    the narrow part "slab"; here, as elsewhere, it is the spike. Everything is finite
+    for `|z|` up to 1e4 in float32, `alpha` from 0 to 1 inclusive and spikes from 1e-3
+    up.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class SpikeSlab:
         return spike_proba.mul_(self._precision_gap).add_(self.slab_scale**-2)
 
     def grad(self, z):
-        """Derivative of the log density at each entry of `z` (Eq. 7, corrected)."""
+        """Differentiate the log density at each entry of `z` (Eq. 7, corrected)."""
         return -z * self.weight(z)
 
     def sample(self, draw):

@@ -112,7 +112,9 @@ def row_noise(x, seed, n_components):
     streams = [
         np.random.Generator(
             np.random.Philox(
-                key=int.from_bytes(hashlib.blake2b(row, digest_size=16, key=key).digest())
+                key=int.from_bytes(
+                    hashlib.blake2b(row, digest_size=16, key=key).digest()
+                )
             )
         )
         for row in to_array(x)

@@ -41,7 +41,8 @@ print(f"PSNR             {psnr:.2f} dB, mean over test images")
 for threshold in (0.1, 0.2):
     exact = encoder.set_params(threshold=threshold).transform(X_test)
     psnr = peak_signal_noise_ratio(X_test, encoder.inverse_transform(exact)).mean()
+    n_active = active_codes(Z, threshold=threshold).mean()
     print(
-        f"|z| > {threshold}        {active_codes(Z, threshold=threshold).mean():.1f} of "
-        f"{Z.shape[1]} codes; {psnr:.2f} dB with the others set to zero"
+        f"|z| > {threshold}        {n_active:.1f} of {Z.shape[1]} codes; "
+        f"{psnr:.2f} dB with the others set to zero"
     )
