@@ -34,10 +34,6 @@ from ._torch import (
     to_tensor,
 )
 
-# Types of X that are converted batch by batch, so that nothing copies all of X;
-# scikit-learn's validation converts any other to the first of them.
-_DTYPES = [np.dtype(code) for code in ("f4", "f8", "?", *"bhilqBHILQ")]
-
 _PATIENCE = 5  # epochs in which the loss must fall by `tol` once
 
 _JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
@@ -190,7 +186,8 @@ class BaseEncoder(
         return self
 
     def _validate(self, X, reset=False):
-        return validate_data(self, X, dtype=_DTYPES, reset=reset)
+        # any type of numbers, to be converted batch by batch: nothing copies all of X
+        return validate_data(self, X, dtype="numeric", reset=reset)
 
     def _initialize(self, X):
         """Build the generator, and set what is learned to its start."""
@@ -535,9 +532,7 @@ class BaseEncoder(
 
     def _map_codes(self, Z, function):
         """Apply a function of code tensors to codes, batch by batch."""
-        Z = check_array(
-            Z, accept_sparse="csr", dtype=_DTYPES, input_name="X", estimator=self
-        )
+        Z = check_array(Z, accept_sparse="csr", input_name="X", estimator=self)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X holds codes of {Z.shape[1]} components, but "
@@ -583,7 +578,8 @@ class BaseEncoder(
 
 
 def _float_dtype(X):
-    return np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
+    is_double = X.dtype.kind == "f" and X.dtype.itemsize >= 8
+    return np.dtype(np.float64 if is_double else np.float32)
 
 
 def _warn(complaints):

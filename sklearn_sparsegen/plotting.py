@@ -1,0 +1,119 @@
+"""Pictures of what an encoder does; needs matplotlib."""
+
+
+class ReconstructionDisplay:
+    """Images, what is reconstructed from their codes, and the codes, one a column.
+
+    Make it with :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, height, width[, channels])
+        Images.
+
+    reconstructions : ndarray of the same shape
+        Their reconstructions.
+
+    codes : ndarray of shape (n_images, n_components)
+        Their codes.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (3, n_images)
+        Rows of images, reconstructions and codes.
+
+    figure_ : matplotlib Figure
+        The figure.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_sparsegen import SparseGeneratorEncoder
+    >>> from sklearn_sparsegen.plotting import ReconstructionDisplay
+    >>> X = load_digits(return_X_y=True)[0][:100] / 16
+    >>> encoder = SparseGeneratorEncoder(
+    ...     10, alpha_init=0.1, alpha=0.1, max_iter=5, tol=None, random_state=0
+    ... ).fit(X)
+    >>> display = ReconstructionDisplay.from_estimator(
+    ...     encoder, X[:4], image_shape=(8, 8)
+    ... )
+    >>> display.axes_.shape
+    (3, 4)
+    """
+
+    def __init__(self, *, images, reconstructions, codes):
+        self.images = images
+        self.reconstructions = reconstructions
+        self.codes = codes
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, image_shape):
+        """Infer the codes of images, reconstruct them, and plot.
+
+        Parameters
+        ----------
+        estimator : fitted encoder
+            Anything with `transform` and `inverse_transform`.
+
+        X : array-like of shape (n_images, n_features)
+            Images, one a row.
+
+        image_shape : tuple of int
+            Shape of an image, (height, width) or (height, width, channels).
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+            The display, drawn.
+        """
+        codes = estimator.transform(X)
+        images, reconstructions = (
+            rows.reshape(-1, *image_shape)
+            for rows in (X, estimator.inverse_transform(codes))
+        )
+        if hasattr(codes, "toarray"):
+            codes = codes.toarray()
+        display = cls(images=images, reconstructions=reconstructions, codes=codes)
+        return display.plot()
+
+    def plot(self, axes=None):
+        """Draw the images, the reconstructions and the codes.
+
+        Parameters
+        ----------
+        axes : ndarray of matplotlib Axes of shape (3, n_images), default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+            This display.
+        """
+        import matplotlib.pyplot as plt
+
+        n_images = len(self.images)
+        if axes is None:
+            _, axes = plt.subplots(
+                3,
+                n_images,
+                figsize=(1.2 * n_images + 0.6, 3.6),
+                sharey="row",
+                squeeze=False,
+                layout="constrained",
+            )
+        for column, image, reconstruction, code in zip(
+            axes.T, self.images, self.reconstructions, self.codes, strict=True
+        ):
+            for ax, picture in zip(column, (image, reconstruction), strict=False):
+                ax.imshow(picture.clip(0, 1), cmap="gray_r", vmin=0, vmax=1)
+                ax.set(xticks=[], yticks=[])
+            column[2].vlines(range(len(code)), 0, code, linewidth=1)
+            column[2].axhline(0, color="0.7", linewidth=0.5)
+            column[2].set(xticks=[])
+        for ax, label in zip(
+            axes[:, 0], ("data", "reconstruction", "code"), strict=True
+        ):
+            ax.set_ylabel(label)
+        self.axes_ = axes
+        self.figure_ = axes[0, 0].figure
+        return self

@@ -1,0 +1,660 @@
+"""The encoder: fit loop, transform, likelihood, and what users do with them."""
+
+import functools
+import io
+import os
+import pickle
+import signal
+import threading
+
+import cloudpickle
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse, stats
+from sklearn.base import clone
+from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._priors import SpikeSlab
+
+Encoder = functools.partial(
+    SparseGeneratorEncoder,
+    n_components=10,
+    hidden_layer_sizes=(20,),
+    batch_size=50,
+    random_state=0,
+    tol=None,
+)
+# a schedule of five epochs
+Short = functools.partial(Encoder, alpha=0.1, decay=0.18, max_iter=6)
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    return Short().fit(digits)
+
+
+def parameters(encoder):
+    return [p.detach().numpy() for p in encoder.generator_.parameters()]
+
+
+def assert_same(encoder, other):
+    for a, b in zip(parameters(encoder), parameters(other), strict=True):
+        assert_array_equal(a, b)
+
+
+# Fit ------------------------------------------------------------------------------
+
+
+def test_algorithm_1_by_plain_autograd(digits):
+    """Two epochs of fit equal Algorithm 1 written out, in float64."""
+    encoder = Encoder(shuffle=False, alpha=0.9, decay=0.03, max_iter=2, n_steps=5)
+    with pytest.warns(ConvergenceWarning, match="alpha"):
+        encoder.fit(digits)
+
+    start = Encoder(shuffle=False, alpha=0.9, max_iter=1, learning_rate_init=1e-300)
+    with pytest.warns(ConvergenceWarning, match="alpha"):
+        generator = start.fit(digits).generator_
+    adam = torch.optim.Adam(generator.parameters(), lr=1e-3)
+    X = torch.tensor(digits)
+    losses = []
+    for alpha in (0.97, 0.94):
+        prior = SpikeSlab(alpha)
+        total = 0
+        for x in X.split(50):
+            z = torch.zeros(50, 10, dtype=torch.float64)
+            for _ in range(5):
+                z.requires_grad_()
+                error = (x - generator(z)).square().sum() / (2 * 0.3**2)
+                log_prior = prior.log_prob(z).sum()
+                (step,) = torch.autograd.grad(error - log_prior, z)
+                z = (z - 0.1**2 / 2 * step).detach()
+            error = (x - generator(z)).square().sum() / (2 * 0.3**2)
+            total += (error - prior.log_prob(z).sum()).item()
+            adam.zero_grad()
+            (error / 50).backward()
+            adam.step()
+        losses.append(total / len(X))
+    assert_allclose(encoder.loss_curve_, losses, rtol=1e-10)
+    for a, b in zip(parameters(encoder), generator.parameters(), strict=True):
+        assert_allclose(a, b.detach(), atol=1e-10)
+
+
+def test_loss_falls_and_codes_are_counted(fitted, digits):
+    assert fitted.loss_curve_[1] < fitted.loss_curve_[0]
+    assert len(fitted.loss_curve_) == len(fitted.n_active_curve_) == fitted.n_iter_ == 6
+    active = (fitted.slab_proba(fitted.transform(digits)) > 0.5).sum(1).mean()
+    assert 0 <= active <= fitted.n_active_curve_[0]
+
+
+def test_schedule(digits):
+    seen = []
+
+    class Watch(SparseGeneratorEncoder):
+        def _prior(self):
+            seen.append(self.alpha_)
+            return super()._prior()
+
+    Watch(3, max_iter=32, tol=None, n_steps=1, batch_size=300).fit(digits)
+    assert_allclose(seen[:30], 1 - 0.033 * np.arange(1, 31), atol=1e-12)
+    assert seen[29:] == [0.01] * (len(seen) - 29)  # exactly, and never below
+
+
+def test_constant_schedule(digits):
+    encoder = Encoder(alpha=0.2, alpha_init=0.2, max_iter=1).fit(digits)
+    assert encoder.alpha_ == 0.2
+
+
+def test_unfinished_schedule_is_said(digits):
+    with pytest.warns(ConvergenceWarning, match=r"alpha_=0.901 .* increase max_iter"):
+        encoder = Encoder(max_iter=3, n_steps=1).fit(digits)
+    assert encoder.alpha_ == 0.901
+
+
+def test_stops_on_tol_only_once_alpha_has_arrived(digits):
+    # a tol that no epoch meets: it stops five epochs after the first that counts
+    encoder = Short(max_iter=50, tol=10.0, n_steps=2).fit(digits)
+    assert encoder.alpha_ == 0.1
+    assert encoder.n_iter_ == 5 + 5
+
+
+def test_not_settled_is_said(digits):
+    with pytest.warns(ConvergenceWarning, match="max_iter=6 .* tol=1e-12"):
+        Short(tol=1e-12).fit(digits)
+
+
+def test_interrupt_keeps_what_was_learned(digits):
+    class Interrupted(torch.nn.Linear):
+        """Sends the interrupt of a user's Ctrl-C in the 200th pass."""
+
+        passes = 0
+
+        def forward(self, z):
+            Interrupted.passes += 1
+            if Interrupted.passes == 200:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().forward(z)
+
+    with pytest.warns(ConvergenceWarning, match=r"interrupted in epoch \d+; .* keeps"):
+        encoder = Encoder(generator=Interrupted, max_iter=50, n_steps=3).fit(digits)
+    assert 0 < encoder.n_iter_ < 50
+    assert encoder.transform(digits).shape == (300, 10)
+
+
+def test_partial_fit_is_an_epoch_of_fit(digits):
+    once = Short(alpha=0.64, max_iter=2).fit(digits)
+    twice = Short(alpha=0.64).partial_fit(digits).partial_fit(digits)
+    assert twice.n_iter_ == 2
+    assert twice.alpha_ == 0.64
+    assert_same(once, twice)
+
+
+def test_warm_start_goes_on(digits):
+    whole = Short(max_iter=8).fit(digits)
+    halves = Short(max_iter=6, warm_start=True).fit(digits)
+    halves.set_params(max_iter=2).fit(digits)
+    assert halves.n_iter_ == 8
+    assert halves.loss_curve_ == whole.loss_curve_
+    assert_same(whole, halves)
+    with pytest.raises(ValueError, match="features"):
+        halves.fit(digits[:, 1:])
+    with pytest.raises(ValueError, match="generator must map"):
+        halves.set_params(n_components=3).fit(digits)
+
+
+def test_random_state(digits):
+    assert_same(Short().fit(digits), Short().fit(digits))
+    other = Short(random_state=1).fit(digits)
+    assert (parameters(other)[0] != parameters(Short().fit(digits))[0]).any()
+    first, second = (Short(random_state=None, max_iter=5).fit(digits) for _ in "ab")
+    assert (parameters(first)[0] != parameters(second)[0]).any()
+
+
+def test_global_state_stays_untouched(digits):
+    torch_state = torch.random.get_rng_state()
+    numpy_state = check_random_state(None).get_state()
+    n_threads = torch.get_num_threads()
+    module = torch.nn.Linear(10, 64)
+    weight = module.weight.detach().clone()
+    torch.random.set_rng_state(torch_state)
+    for extra in ({}, {"generator": torch.nn.Linear}, {"generator": module}):
+        encoder = Short(solver="langevin", init="prior", random_state=None, **extra)
+        encoder.fit(digits)
+        encoder.score(digits)
+        encoder.sample(3)
+    assert torch.equal(torch.random.get_rng_state(), torch_state)
+    for a, b in zip(check_random_state(None).get_state(), numpy_state, strict=True):
+        assert_array_equal(a, b)
+    assert torch.get_num_threads() == n_threads
+    assert torch.equal(module.weight, weight)
+    assert module.training
+
+
+def test_verbose_prints_a_line_an_epoch(digits, capsys):
+    Short(verbose=True).fit(digits)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[0].startswith("Epoch 1: loss ")
+
+
+def test_generator_of_ones_own(digits):
+    class Deep(torch.nn.Module):
+        def __init__(self, n_components, n_features):
+            super().__init__()
+            self.first = torch.nn.Linear(n_components, 20)
+            self.norm = torch.nn.LayerNorm(20)
+            self.last = torch.nn.Linear(20, n_features)
+
+        def forward(self, z):
+            return torch.sigmoid(
+                self.last(torch.nn.functional.gelu(self.norm(self.first(z))))
+            )
+
+    encoder = Short(generator=Deep, max_iter=20).fit(digits)
+    assert encoder.loss_curve_[-1] < encoder.loss_curve_[5]
+    assert np.isfinite(encoder.score(digits))
+    # a module goes on from its own weights
+    again = Short(generator=encoder.generator_, learning_rate_init=1e-300).fit(digits)
+    assert_same(again, encoder)
+
+
+def test_output_activation(digits):
+    assert Short().fit(digits).output_activation_ == "sigmoid"
+    assert Short().fit(digits - 0.5).output_activation_ == "identity"
+    with pytest.warns(UserWarning, match="output_activation='sigmoid'"):
+        Short(output_activation="sigmoid").fit(digits * 2)
+
+
+# Codes ----------------------------------------------------------------------------
+
+SOLVERS = [
+    {},
+    {"init": "normal"},
+    {"init": "prior"},
+    {"solver": "langevin"},
+    {"solver": "langevin", "init": "prior"},
+]
+
+
+@pytest.mark.parametrize("params", SOLVERS, ids=str)
+def test_a_code_depends_on_its_row_alone(fitted, digits, params):
+    encoder = clone(fitted).set_params(**params).fit(digits)
+    X = digits[:60]
+    codes = encoder.transform(X)
+    order = np.random.default_rng(0).permutation(60)
+    close = functools.partial(assert_allclose, atol=1e-11, rtol=0)
+    close(encoder.transform(X[order]), codes[order])  # not on its place
+    close(encoder.transform(X[7:8]), codes[7:8])  # nor its neighbours
+    for batch_size in (1, 7, 1000):  # nor the batch
+        close(encoder.set_params(batch_size=batch_size).transform(X), codes)
+
+
+def test_noise_differs_by_row_seed_and_epoch(digits):
+    X = digits[:4]
+    encoder = Short(solver="langevin", step_size=0.01).fit(digits)
+    codes = encoder.transform(X)
+    other = Short(solver="langevin", step_size=0.01, random_state=1).fit(digits)
+    noise = [codes[0], codes[1], other.transform(X)[0]]
+    assert len({np.round(n[0], 6) for n in noise}) == 3
+
+
+def test_inference_parameters_take_effect_after_fit(fitted, digits):
+    encoder = pickle.loads(pickle.dumps(fitted))
+    codes = fitted.transform(digits)
+    for params in (
+        {"solver": "langevin"},
+        {"n_steps": 5},
+        {"step_size": 0.05},
+        {"init": "normal"},
+    ):
+        changed = encoder.set_params(**params).transform(digits)
+        assert not np.allclose(changed, codes)
+        encoder.set_params(**{name: fitted.get_params()[name] for name in params})
+    assert_array_equal(encoder.transform(digits), codes)
+    # alpha is what fit reached
+    assert_array_equal(encoder.set_params(alpha=0.9).transform(digits), codes)
+    with pytest.raises(ValueError, match="n_steps"):
+        encoder.set_params(n_steps=0).transform(digits)
+
+
+def test_threshold_and_sparse_output(digits):
+    encoder = Short(sigma=0.1, step_size=0.05, batch_size=10).fit(digits)
+    codes = encoder.transform(digits)
+    by_size = encoder.set_params(threshold=0.2).transform(digits)
+    assert_array_equal(by_size, np.where(np.abs(codes) >= 0.2, codes, 0))
+    posterior = encoder.set_params(threshold="posterior").transform(digits)
+    assert_array_equal(posterior, np.where(encoder.slab_proba(codes) >= 0.5, codes, 0))
+    assert 0 < (posterior != 0).mean() < 1
+    csr = encoder.set_params(sparse_output=True).transform(digits)
+    assert sparse.issparse(csr)
+    assert csr.format == "csr"
+    assert csr.nnz == np.count_nonzero(posterior)
+    assert_array_equal(csr.toarray(), posterior)
+    for method in (encoder.inverse_transform, encoder.slab_proba):
+        assert_array_equal(method(csr), method(posterior))
+
+
+def test_slab_proba_against_scipy(fitted, digits):
+    codes = fitted.transform(digits)
+    slab = 0.1 * stats.norm.pdf(codes)
+    spike = 0.9 * stats.norm.pdf(codes, scale=0.1)
+    assert_allclose(fitted.slab_proba(codes), slab / (slab + spike), rtol=1e-10)
+
+
+def test_inverse_transform_is_the_generator(fitted, digits):
+    codes = fitted.transform(digits)
+    expected = fitted.generator_(torch.from_numpy(codes)).detach().numpy()
+    assert_allclose(fitted.inverse_transform(codes), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_float_types_are_kept(digits, dtype):
+    X = digits.astype(dtype)
+    encoder = Short().fit(X)
+    codes = encoder.transform(X)
+    assert codes.dtype == dtype
+    assert encoder.inverse_transform(codes).dtype == dtype
+    assert encoder.slab_proba(codes).dtype == dtype
+    assert encoder.sample(2).dtype == dtype
+    assert encoder.score_samples(X[:5]).dtype == np.float64
+    assert next(encoder.generator_.parameters()).numpy(force=True).dtype == dtype
+    # whatever type it was fitted on
+    for other in (np.float32, np.float64):
+        assert encoder.transform(X.astype(other)).dtype == other
+
+
+def test_float32_agrees_with_float64(fitted, digits):
+    encoder = pickle.loads(pickle.dumps(fitted))
+    codes = encoder.transform(digits)
+    encoder.generator_.float()
+    assert_allclose(encoder.transform(digits.astype(np.float32)), codes, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint32, np.int64])
+def test_integers_become_float32(digits, dtype):
+    X = (digits > 0.5).astype(dtype)
+    codes = Short().fit(X).transform(X)
+    assert codes.dtype == np.float32
+    assert_array_equal(codes, Short().fit(X.astype("f4")).transform(X.astype("f4")))
+
+
+@pytest.mark.parametrize(
+    "layout", ["read-only", "fortran", "strided", "memmap", "big-endian"]
+)
+def test_layouts(fitted, digits, layout, tmp_path):
+    X = {
+        "read-only": lambda: digits,
+        "fortran": lambda: np.asfortranarray(digits),
+        "strided": lambda: np.repeat(digits, 2, axis=1)[::-1, ::2],
+        "memmap": lambda: joblib.load(
+            joblib.dump(digits, tmp_path / "X")[0], mmap_mode="r"
+        ),
+        "big-endian": lambda: digits.astype(">f8"),
+    }[layout]()
+    codes = Short().fit(X).transform(X)
+    expected = Short().fit(np.array(X, dtype=float)).transform(np.array(X, dtype=float))
+    assert_allclose(codes, expected, atol=1e-12)
+
+
+# Likelihood and samples -----------------------------------------------------------
+
+
+def linear_gaussian(X):
+    """A linear generator under a normal prior, and its exact distribution."""
+    encoder = Encoder(
+        n_components=3,
+        alpha=1.0,
+        hidden_layer_sizes=(),
+        output_activation="identity",
+        max_iter=20,
+        sigma=0.4,
+    ).fit(X)
+    weight, bias = parameters(encoder)
+    covariance = weight @ weight.T + 0.4**2 * np.eye(X.shape[1])
+    return encoder, stats.multivariate_normal(bias, covariance)
+
+
+def test_score_is_exact_for_a_linear_generator(digits):
+    encoder, exact = linear_gaussian(digits)
+    assert_allclose(encoder.score_samples(digits), exact.logpdf(digits), atol=1e-6)
+    assert_allclose(encoder.score(digits), exact.logpdf(digits).mean(), atol=1e-6)
+
+
+def test_samples_follow_the_model(digits):
+    encoder, exact = linear_gaussian(digits)
+    X = encoder.sample(20_000)
+    assert X.shape == (20_000, 64)
+    assert_allclose(X.mean(0), exact.mean, atol=0.03)
+    assert_allclose(np.cov(X.T), exact.cov, atol=0.03)
+    assert_array_equal(encoder.sample(20_000), X)
+    with pytest.raises(ValueError, match="n_samples"):
+        encoder.sample(0)
+
+
+def test_score_does_not_depend_on_the_chunks(fitted, digits, monkeypatch):
+    scores = fitted.score_samples(digits[:60])
+    monkeypatch.setattr("sklearn_sparsegen._base._JACOBIAN_BYTES", 3 * 64 * 10 * 8)
+    assert_allclose(fitted.score_samples(digits[:60]), scores, rtol=1e-12)
+
+
+def test_score_orders_sensibly(fitted, digits):
+    assert fitted.score(digits) > fitted.score(digits[:, ::-1])
+
+
+# Divergence -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["fit", "transform", "score"])
+def test_divergence_is_an_error_that_tells_a_stable_step(digits, method):
+    def run(**params):
+        encoder = Short(output_activation="identity", alpha=1.0)
+        if method == "fit":
+            return encoder.set_params(**params).fit(digits)
+        return getattr(encoder.fit(digits).set_params(**params), method)(digits)
+
+    with pytest.raises(
+        ValueError, match=r"diverged .* step_size=2\.0 .* sigma=0\.01"
+    ) as e:
+        run(step_size=2.0, sigma=0.01, n_steps=300)
+    stable = float(str(e.value).split("a step_size below ")[1].split()[0])
+    run(step_size=stable / 2, sigma=0.01)
+
+
+def test_overshoot_is_a_warning(fitted, digits):
+    encoder = pickle.loads(pickle.dumps(fitted)).set_params(step_size=0.4)
+    with pytest.warns(
+        ConvergenceWarning, match=r"energy of \d+ of 300 rows .* step_size"
+    ):
+        encoder.transform(digits)
+
+
+# scikit-learn ---------------------------------------------------------------------
+
+
+def pipeline(**params):
+    encoder = Short(**params)
+    return Pipeline([("enc", encoder), ("clf", LogisticRegression())])
+
+
+@pytest.fixture(scope="module")
+def labels():
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)[1][:300]
+
+
+def test_grid_search_in_a_pipeline(digits, labels):
+    grid = {
+        "enc__alpha": [0.1, 0.28],
+        "enc__sigma": [0.3, 0.4],
+        "enc__decay": [0.18, 0.9],
+    }
+    searches = [
+        GridSearchCV(pipeline(), grid, cv=2, n_jobs=n_jobs).fit(digits, labels)
+        for n_jobs in (1, 2)
+    ]
+    scores = [search.cv_results_["mean_test_score"] for search in searches]
+    assert np.isfinite(scores[0]).all()
+    assert np.ptp(scores[0]) > 0
+    assert_array_equal(*scores)
+
+
+def test_grid_search_by_its_own_score(digits):
+    grid = {"alpha": [0.1, 0.28], "sigma": [0.2, 0.4], "decay": [0.18, 0.9]}
+    searches = [
+        GridSearchCV(Short(), grid, cv=2, n_jobs=n_jobs).fit(digits)
+        for n_jobs in (1, 2)
+    ]
+    scores = [search.cv_results_["mean_test_score"] for search in searches]
+    assert np.isfinite(scores[0]).all()
+    assert_allclose(*scores, rtol=1e-12)
+    best = searches[0]
+    assert_allclose(best.score(digits), best.best_estimator_.score(digits))
+
+
+@pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps])
+def test_pickle(fitted, digits, dumps):
+    loaded = pickle.loads(dumps(fitted))
+    assert_array_equal(loaded.transform(digits), fitted.transform(digits))
+
+
+def test_joblib(fitted, digits, tmp_path):
+    joblib.dump(fitted, tmp_path / "encoder")
+    loaded = joblib.load(tmp_path / "encoder")
+    assert_array_equal(loaded.transform(digits), fitted.transform(digits))
+
+
+def test_pickle_goes_on_where_it_was(digits):
+    encoder = Short().partial_fit(digits).partial_fit(digits)
+    loaded = pickle.loads(pickle.dumps(encoder))
+    assert_same(encoder.partial_fit(digits), loaded.partial_fit(digits))
+
+
+def test_pickle_holds_no_optimiser_state_without_need(digits):
+    sizes = [
+        len(pickle.dumps(Short(warm_start=warm, hidden_layer_sizes=(200,)).fit(digits)))
+        for warm in (False, True)
+    ]
+    assert sizes[1] > 2.5 * sizes[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_cuda(fitted, digits):
+    encoder = Short(device="cuda", warm_start=True).fit(digits)
+    codes = encoder.transform(digits)
+    assert_allclose(codes, fitted.transform(digits), atol=1e-6)
+    # a machine without the GPU: every storage must load on the CPU
+    buffer = io.BytesIO(pickle.dumps(encoder))
+    loaded = pickle.Unpickler(buffer).load()
+    loaded.generator_.cpu()
+    assert_allclose(loaded.transform(digits), codes, atol=1e-6)
+
+
+def test_state_leaves_the_device_behind():
+    """What a pickle holds is moved to the CPU, shown without a GPU."""
+    from sklearn_sparsegen._torch import on_cpu
+
+    class Elsewhere(torch.Tensor):
+        def cpu(self):
+            return torch.zeros(3)
+
+    state = {
+        "a": {0: torch.zeros(3).as_subclass(Elsewhere)},
+        "b": 1,
+        "c": torch.nn.Linear(1, 1),
+    }
+    moved = on_cpu(state)
+    assert type(moved["a"][0]) is torch.Tensor
+    assert moved["b"] == 1
+    assert moved["c"] is not state["c"]
+
+
+def test_threads_share_a_fitted_encoder(fitted, digits):
+    expected, results = fitted.transform(digits), []
+    threads = [
+        threading.Thread(target=lambda: results.append(fitted.transform(digits)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for codes in results:
+        assert_array_equal(codes, expected)
+    assert len(results) == 4
+
+
+@pytest.mark.parametrize(
+    "method", ["transform", "inverse_transform", "slab_proba", "score", "score_samples"]
+)
+def test_unfitted(digits, method):
+    with pytest.raises(NotFittedError):
+        getattr(Encoder(), method)(digits)
+    with pytest.raises(NotFittedError):
+        Encoder().sample()
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_data_frames(fitted, digits, output):
+    frames = pytest.importorskip(output)
+    X = frames.DataFrame(
+        digits,
+        **(
+            {
+                "schema" if output == "polars" else "columns": [
+                    f"p{i}" for i in range(64)
+                ]
+            }
+        ),
+    )
+    encoder = Short().set_output(transform=output).fit(X)
+    codes = encoder.transform(X)
+    assert isinstance(codes, frames.DataFrame)
+    assert list(codes.columns)[:2] == [
+        "sparsegeneratorencoder0",
+        "sparsegeneratorencoder1",
+    ]
+    assert_array_equal(codes.to_numpy(), fitted.transform(digits))
+    assert_allclose(
+        encoder.inverse_transform(codes),
+        fitted.inverse_transform(fitted.transform(digits)),
+    )
+
+
+# Callbacks ------------------------------------------------------------------------
+
+
+def test_scoring_monitor(digits):
+    monitor = ScoringMonitor(scoring={"score": lambda e, X, y: e.score(X)})
+    encoder = Short().set_callbacks(monitor).fit(digits)
+    log = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert [row["task_id"] for row in log] == list(range(6))
+    scores = [row["score"] for row in log]
+    assert len(set(scores)) == 6
+    assert_allclose(scores[-1], encoder.score(digits))
+
+
+def test_scoring_monitor_in_a_pipeline_and_a_grid_search(digits, labels):
+    def reconstruction(estimator, X, y):
+        return -np.square(
+            X - estimator.inverse_transform(estimator.transform(X))
+        ).mean()
+
+    monitor = ScoringMonitor(scoring={"score": reconstruction})
+    steps = pipeline().set_params(enc=Short().set_callbacks(monitor))
+    steps.fit(digits, labels)
+    assert sum(row["task_name"] == "epoch" for row in monitor.get_logs().data) == 6
+
+    monitor = ScoringMonitor(scoring={"score": reconstruction})
+    search = GridSearchCV(Short().set_callbacks(monitor), {"alpha": [0.1, 0.28]}, cv=2)
+    search.fit(digits)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len(rows) == 6 * (2 * 2 + 1)
+    assert np.isfinite([row["score"] for row in rows]).all()
+
+
+@pytest.mark.parametrize("kind", ["estimator", "pipeline", "search"])
+def test_progress_bar(digits, labels, kind, capsys):
+    estimator = {
+        "estimator": Short,
+        "pipeline": pipeline,
+        "search": lambda: GridSearchCV(pipeline(), {"enc__alpha": [0.1, 0.28]}, cv=2),
+    }[kind]()
+    estimator.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(digits, labels)
+    out = capsys.readouterr().out
+    assert "SparseGeneratorEncoder" in out
+    assert "100%" in out
+
+
+def test_a_callback_can_stop_fit(digits):
+    class Stop:
+        def setup(self, estimator, context):
+            self.snapshots = []
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            self.snapshots.append(fitted_estimator)
+            return estimator.n_iter_ == 3
+
+    stop = Stop()
+    with pytest.warns(ConvergenceWarning, match="ended after 3 epochs, but alpha_"):
+        encoder = Short().set_callbacks(stop).fit(digits)
+    assert encoder.n_iter_ == 3
+    # a snapshot is the encoder as it stood then
+    first = stop.snapshots[0]
+    assert first.n_iter_ == len(first.loss_curve_) == 1
+    assert (parameters(first)[0] != parameters(encoder)[0]).any()
+    assert_same(stop.snapshots[-1], encoder)
