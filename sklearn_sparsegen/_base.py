@@ -1,9 +1,6 @@
-"""What all encoders share: validation, fit loop, transform, score, tags."""
+"""What all encoders share: transform, score, sample, and scikit-learn's manners."""
 
 import contextlib
-import copy
-import functools
-import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
@@ -14,18 +11,17 @@ from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    _fit_context,
 )
-from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import _inference
-from ._generators import ACTIVATIONS, MLPGenerator, build_generator, check_generator
+from ._fit import FitMixin, warn_of
+from ._generators import ACTIVATIONS
 from ._torch import (
     draw_seed,
+    float_dtype,
     on_cpu,
     resolve_device,
     row_noise,
@@ -34,13 +30,11 @@ from ._torch import (
     to_tensor,
 )
 
-_PATIENCE = 5  # epochs in which the loss must fall by `tol` once
-
 _JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
 
 
 class BaseEncoder(
-    CallbackSupportMixin,
+    FitMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
@@ -94,214 +88,6 @@ class BaseEncoder(
     @abstractmethod
     def _schedule_left(self):
         """Say what the schedule has not reached yet, "" when it is done."""
-
-    # Fit --------------------------------------------------------------------------
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Learn the generator from data.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data.
-
-        y : Ignored
-            Not used, but handed to callbacks.
-
-        Returns
-        -------
-        self : object
-            The fitted encoder.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid, or if inference diverges.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If fit ends before its schedule does or before the loss has settled to
-            `tol`, if it is interrupted, or if inference overshoots in the last epoch.
-        """
-        continues = self.warm_start and hasattr(self, "generator_")
-        X = self._validate(X, reset=not continues)
-        if not continues:
-            self._initialize(X)
-        # The target of a generator is X itself; and without a y, scikit-learn's
-        # ScoringMonitor would call no scorer.
-        data = {"estimator": self, "X": X, "y": X if y is None else y}
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(**data)
-        optimizer = self._make_optimizer()
-        try:
-            complaints = self._run_epochs(X, optimizer, context, data)
-        except KeyboardInterrupt:
-            complaints = [
-                f"fit was interrupted in epoch {self.n_iter_ + 1}; the encoder keeps "
-                "what it has learned."
-            ]
-        _warn(complaints)
-        self._optimizer_state = optimizer.state_dict() if self.warm_start else None
-        context.call_on_fit_task_end(**data, reconstruction_attributes=self._snapshot)
-        return self
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
-        """Train for one epoch on X, from where the encoder stands.
-
-        Each call is one epoch of the schedule.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data, or a part of it.
-
-        y : Ignored
-            Not used.
-
-        Returns
-        -------
-        self : object
-            The encoder.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid, or if inference diverges.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If inference overshoots.
-        """
-        first_call = not hasattr(self, "generator_")
-        X = self._validate(X, reset=first_call)
-        if first_call:
-            self._initialize(X)
-        optimizer = self._make_optimizer()
-        _warn(self._run_epoch(X, optimizer))
-        self._optimizer_state = optimizer.state_dict()
-        return self
-
-    def _validate(self, X, reset=False):
-        # any type of numbers, to be converted batch by batch: nothing copies all of X
-        return validate_data(self, X, dtype="numeric", reset=reset)
-
-    def _initialize(self, X):
-        """Build the generator, and set what is learned to its start."""
-        self._seed = draw_seed(self.random_state)
-        self.output_activation_ = self._choose_output_activation(X)
-        factory = functools.partial(
-            MLPGenerator,
-            hidden_layer_sizes=self._checked_hidden_layer_sizes(),
-            activation=self.activation,
-            output_activation=self.output_activation_,
-        )
-        self.generator_ = build_generator(
-            factory if self.generator is None else self.generator,
-            self.n_components,
-            X.shape[1],
-            self._seed,
-        ).to(resolve_device(self.device), getattr(torch, _float_dtype(X).name))
-        self.n_components_ = self.n_components
-        self.n_iter_ = 0
-        self.loss_curve_ = []
-        self.n_active_curve_ = []
-        self._optimizer_state = None
-
-    def _checked_hidden_layer_sizes(self):
-        sizes = np.ravel(self.hidden_layer_sizes)
-        if sizes.size and not (sizes.dtype.kind in "iu" and sizes.min() > 0):
-            raise ValueError(
-                "hidden_layer_sizes must hold integers above 0, got "
-                f"{self.hidden_layer_sizes!r}."
-            )
-        return sizes.astype(int).tolist()
-
-    def _choose_output_activation(self, X):
-        in_unit_interval = bool(X.min() >= 0 and X.max() <= 1)
-        if self.output_activation == "auto":
-            return "sigmoid" if in_unit_interval else "identity"
-        if self.output_activation == "sigmoid" and not in_unit_interval:
-            warnings.warn(
-                "output_activation='sigmoid' cannot reach the values of X outside "
-                "[0, 1]; rescale X, or take output_activation='identity'.",
-                stacklevel=5,
-            )
-        return self.output_activation
-
-    def _make_optimizer(self):
-        """Adam on the generator, going on from its state where there is one."""
-        # a set_params(n_components=...) between two calls would end in a shape error
-        check_generator(self.generator_, self.n_components, self.n_features_in_)
-        parameters = [p for p in self.generator_.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(parameters)
-        if self._optimizer_state is not None:
-            optimizer.load_state_dict(self._optimizer_state)
-        optimizer.param_groups[0]["lr"] = self.learning_rate_init
-        return optimizer
-
-    def _run_epochs(self, X, optimizer, context, data):
-        """Run epochs until there is a reason to stop; return what to warn of."""
-        best_loss, n_stale = np.inf, 0
-        for _ in range(self.max_iter):
-            epoch = context.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(**data)
-            complaints = self._run_epoch(X, optimizer)
-            if self.tol is not None and not self._schedule_left():
-                loss = self.loss_curve_[-1]
-                improved = loss < best_loss - self.tol * abs(loss)
-                n_stale = 0 if improved else n_stale + 1
-                best_loss = min(loss, best_loss)
-            stop = epoch.call_on_fit_task_end(
-                **data, reconstruction_attributes=self._snapshot
-            )
-            if stop or n_stale == _PATIENCE:
-                break
-        if left := self._schedule_left():
-            complaints.append(
-                f"fit ended after {self.n_iter_} epochs, but {left}; increase max_iter."
-            )
-        elif not stop and self.tol is not None and n_stale < _PATIENCE:
-            complaints.append(
-                f"fit ended at max_iter={self.max_iter} epochs before the loss settled "
-                f"to tol={self.tol}; increase either, or set tol=None to train for "
-                "max_iter epochs whatever the loss does."
-            )
-        return complaints
-
-    def _run_epoch(self, X, optimizer):
-        """One epoch of Algorithm 1; return what to warn of."""
-        self._begin_epoch()
-        prior = self._prior()
-        n_samples = len(X)
-        # The same epoch draws the same numbers, whatever came before it.
-        epoch_seed = (self._seed, self.n_iter_)
-        order = np.arange(n_samples)
-        if self.shuffle:
-            np.random.default_rng(epoch_seed).shuffle(order)
-        loss, n_active, overshot = 0.0, 0, []
-        for batch in gen_batches(n_samples, self.batch_size):
-            x = to_tensor(X[order[batch]], self.generator_)
-            z, rose = self._infer(x, prior, epoch_seed)
-            overshot.append(z[rose])
-            data_term = _inference.data_term(x, z, self.generator_, self.sigma)
-            optimizer.zero_grad()
-            data_term.mean().backward()
-            optimizer.step()
-            loss += (data_term.detach() - prior.log_prob(z).sum(1)).sum().item()
-            n_active += (prior.slab_proba(z) > 0.5).sum().item()
-        self.n_iter_ += 1
-        self.loss_curve_.append(loss / n_samples)
-        self.n_active_curve_.append(n_active / n_samples)
-        if self.verbose:
-            print(
-                f"Epoch {self.n_iter_}: loss {self.loss_curve_[-1]:.6g}, "
-                f"{self.n_active_curve_[-1]:.1f} of {self.n_components_} codes active"
-            )
-        return self._complaints(overshot, n_samples)
 
     # Inference --------------------------------------------------------------------
 
@@ -377,7 +163,7 @@ class BaseEncoder(
             z, rose = self._infer(x, prior, (self._seed,))
             overshot.append(z[rose])
             yield x, z
-        _warn(self._complaints(overshot, len(X)))
+        warn_of(self._complaints(overshot, len(X)))
 
     def transform(self, X):
         """Infer the codes of data.
@@ -410,7 +196,7 @@ class BaseEncoder(
                 z[prior.slab_proba(z) < 0.5] = 0
             elif self.threshold is not None:
                 z[z.abs() < self.threshold] = 0
-            part = to_array(z).astype(_float_dtype(X), copy=False)
+            part = to_array(z).astype(float_dtype(X), copy=False)
             parts.append(sparse.csr_array(part) if self.sparse_output else part)
         if self.sparse_output:
             return sparse.vstack(parts, format="csr")
@@ -543,7 +329,7 @@ class BaseEncoder(
             z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
             with torch.no_grad():
                 part = function(to_tensor(z, self.generator_))
-            parts.append(to_array(part).astype(_float_dtype(Z), copy=False))
+            parts.append(to_array(part).astype(float_dtype(Z), copy=False))
         return np.concatenate(parts)
 
     # scikit-learn and pickle ------------------------------------------------------
@@ -557,14 +343,6 @@ class BaseEncoder(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _snapshot(self):
-        """Return what a callback needs, kept from further change."""
-        return {
-            "generator_": copy.deepcopy(self.generator_),
-            "loss_curve_": list(self.loss_curve_),
-            "n_active_curve_": list(self.n_active_curve_),
-        }
-
     def __getstate__(self):
         """Return the state with its tensors on the CPU, so that it loads anywhere."""
         return on_cpu(super().__getstate__())
@@ -575,13 +353,3 @@ class BaseEncoder(
         if hasattr(self, "generator_"):
             with contextlib.suppress(ValueError):
                 self.generator_.to(resolve_device(self.device))
-
-
-def _float_dtype(X):
-    is_double = X.dtype.kind == "f" and X.dtype.itemsize >= 8
-    return np.dtype(np.float64 if is_double else np.float32)
-
-
-def _warn(complaints):
-    for complaint in complaints:
-        warnings.warn(complaint, ConvergenceWarning, stacklevel=4)

@@ -47,8 +47,8 @@ class SparseGeneratorEncoder(BaseEncoder):
         closer reconstructions and less sparse codes, and needs a smaller `step_size`.
 
     spike_scale : float, default=0.1
-        Standard deviation of the spike, below `slab_scale`. (The paper states a
-        *variance* of 0.1; its public code, and the step size, mean 0.1 here.)
+        Standard deviation of the spike, below `slab_scale`. The paper states a
+        *variance* of 0.1, but its public code has 0.1 here, which its step size fits.
 
     slab_scale : float, default=1.0
         Standard deviation of the slab.
@@ -278,6 +278,19 @@ class SparseGeneratorEncoder(BaseEncoder):
         """
         check_is_fitted(self)
         return self._map_codes(X, self._prior().slab_proba)
+
+    def _validate_params(self):
+        super()._validate_params()
+        if self.spike_scale >= self.slab_scale:
+            raise ValueError(
+                f"spike_scale={self.spike_scale} must be below "
+                f"slab_scale={self.slab_scale}."
+            )
+        if self.alpha_init < self.alpha:
+            raise ValueError(
+                f"alpha_init={self.alpha_init} must not be below alpha={self.alpha}: "
+                "the schedule lowers alpha."
+            )
 
     def _prior(self):
         return SpikeSlab(self.alpha_, self.slab_scale, self.spike_scale)

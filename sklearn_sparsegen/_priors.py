@@ -37,8 +37,8 @@ class SpikeSlab:
     --------
     >>> import torch
     >>> prior = SpikeSlab(alpha=0.01)
-    >>> prior.slab_proba(torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64))
-    tensor([0.0010, 0.0799, 1.0000], dtype=torch.float64)
+    >>> prior.slab_proba(torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64))
+    tensor([0.0010, 0.7354, 1.0000], dtype=torch.float64)
     """
 
     alpha: float

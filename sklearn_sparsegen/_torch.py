@@ -24,6 +24,12 @@ def resolve_device(device):
     return torch.device(device)
 
 
+def float_dtype(X):
+    """Return the type of codes of `X`: float64 for float64, else float32."""
+    is_double = X.dtype.kind == "f" and X.dtype.itemsize >= 8
+    return np.dtype(np.float64 if is_double else np.float32)
+
+
 def to_tensor(array, module):
     """Copy `array` to a tensor with the device and dtype of `module`'s parameters.
 

@@ -1,0 +1,183 @@
+"""Each bad input gets scikit-learn's kind of error that names the parameter."""
+
+import functools
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import sparse
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+
+Encoder = functools.partial(
+    SparseGeneratorEncoder,
+    n_components=3,
+    hidden_layer_sizes=(5,),
+    alpha=0.5,
+    decay=0.5,
+    max_iter=2,
+    tol=None,
+    random_state=0,
+)
+X = np.random.default_rng(0).uniform(size=(20, 6))
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "match"),
+    [
+        (np.where(X > 0.9, np.nan, X), ValueError, "X contains NaN"),
+        (np.where(X > 0.9, np.inf, X), ValueError, "X contains infinity"),
+        (X[0], ValueError, "Expected 2D array, got 1D"),
+        (X[None], ValueError, "dim 3"),
+        (X[:0], ValueError, "0 sample"),
+        (X[:, :0], ValueError, "0 feature"),
+        (sparse.csr_array(X), TypeError, "Sparse data was passed for X"),
+        (X.astype(str), ValueError, "dtype='numeric'"),
+        (X.astype(complex), ValueError, "Complex data"),
+        ([["a", "b"]], ValueError, "dtype='numeric'"),
+        (np.array([[None, 1.0]]), ValueError, "NaN"),
+        (np.full((2, 6), "2020-01-01", dtype="M8[s]"), TypeError, "numbers"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "score"])
+def test_bad_data(bad, error, match, method):
+    encoder = Encoder() if "fit" in method else Encoder().fit(X)
+    with pytest.raises(error, match=match):
+        getattr(encoder, method)(bad)
+
+
+@pytest.mark.parametrize(
+    "method", ["partial_fit", "transform", "score", "score_samples"]
+)
+def test_wrong_width(method):
+    with pytest.raises(ValueError, match=r"X has 5 features, .* expecting 6"):
+        getattr(Encoder().fit(X), method)(X[:, 1:])
+
+
+@pytest.mark.parametrize("method", ["inverse_transform", "slab_proba"])
+@pytest.mark.parametrize(
+    ("bad", "match"),
+    [
+        (np.zeros((2, 4)), "X holds codes of 4 components, .* n_components=3"),
+        (np.zeros(3), "Expected 2D array"),
+        (np.full((2, 3), np.nan), "X contains NaN"),
+    ],
+)
+def test_bad_codes(method, bad, match):
+    with pytest.raises(ValueError, match=match):
+        getattr(Encoder().fit(X), method)(bad)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("n_components", 0),
+        ("n_components", 2.5),
+        ("alpha", -0.1),
+        ("alpha", 1.1),
+        ("alpha", float("nan")),
+        ("alpha_init", 1.5),
+        ("alpha_init", 0.2),  # below alpha
+        ("decay", -1),
+        ("sigma", 0),
+        ("sigma", "small"),
+        ("spike_scale", 0),
+        ("spike_scale", 1.0),  # as wide as the slab
+        ("slab_scale", 0.05),
+        ("hidden_layer_sizes", (0,)),
+        ("hidden_layer_sizes", (2.5,)),
+        ("hidden_layer_sizes", ("a",)),
+        ("activation", "swish"),
+        ("output_activation", "relu"),
+        ("generator", "mlp"),
+        ("generator", lambda k, d: torch.nn.Linear(k, d + 1)),
+        ("generator", lambda k, d: None),
+        ("generator", torch.nn.Linear(2, 6)),
+        ("solver", "newton"),
+        ("n_steps", 0),
+        ("step_size", 0.0),
+        ("init", "ones"),
+        ("max_iter", 0),
+        ("learning_rate_init", 0),
+        ("batch_size", 0),
+        ("shuffle", "yes"),
+        ("tol", -1.0),
+        ("warm_start", None),
+        ("threshold", "slab"),
+        ("threshold", -0.1),
+        ("sparse_output", "csr"),
+        ("device", "no such device"),
+        ("device", "meta"),
+        ("device", "cuda:99"),
+        ("device", 1.5),
+        ("random_state", "seed"),
+        ("verbose", "loud"),
+    ],
+)
+def test_bad_parameters_are_named(parameter, value):
+    for method in ("fit", "partial_fit"):
+        with pytest.raises((ValueError, TypeError), match=parameter):
+            getattr(Encoder(**{parameter: value}), method)(X)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [X[:1], X[:, :1], np.zeros_like(X), np.ones_like(X), X[:1, :1], X.tolist()],
+    ids=["one sample", "one feature", "zeros", "ones", "one number", "lists"],
+)
+def test_small_and_constant_data_work(data):
+    encoder = Encoder(batch_size=1000).fit(data)
+    codes = encoder.transform(data)
+    assert codes.shape == (len(data), 3)
+    assert np.isfinite(codes).all()
+    assert np.isfinite(encoder.score(data))
+
+
+# Values of any size: what is too large for the arithmetic must say so.
+arrays = st.one_of(
+    hnp.arrays(
+        dtype=st.one_of(
+            hnp.floating_dtypes(sizes=(16, 32, 64)),
+            hnp.integer_dtypes(),
+            hnp.unsigned_integer_dtypes(),
+            hnp.boolean_dtypes(),
+        ),
+        shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6),
+    ),
+    hnp.arrays(
+        dtype=np.float64,
+        shape=hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
+        elements=st.floats(-3, 3),
+    ),
+    hnp.arrays(
+        dtype=st.one_of(
+            hnp.unicode_string_dtypes(),
+            hnp.complex_number_dtypes(),
+            hnp.datetime64_dtypes(),
+            hnp.timedelta64_dtypes(),
+            st.just(np.dtype(object)),
+        ),
+        shape=hnp.array_shapes(min_dims=1, max_dims=2, max_side=3),
+    ),
+)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(X=arrays)
+def test_any_array_gives_an_error_or_finite_codes(X):
+    encoder = Encoder()
+    with warnings.catch_warnings():
+        # inference on such data may overshoot, which it says
+        warnings.simplefilter("ignore", category=UserWarning)
+        try:
+            codes = encoder.fit(X).transform(X)
+        except (ValueError, TypeError):
+            return
+    assert codes.shape == (len(X), 3)
+    assert codes.dtype in (np.float32, np.float64)
+    assert np.isfinite(codes).all()
