@@ -56,6 +56,12 @@ class MLPGenerator(nn.Sequential):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
         layers[-1] = ACTIVATIONS[output_activation]()
         super().__init__(*layers)
+        # He's scale for hidden layers: with torch's own, which is smaller, fewer codes
+        # reach the slab before the prior closes in. The biases must not all be zero:
+        # at z = 0 a unit without one has no slope, and inference would not start.
+        nonlinearity = "linear" if activation == "identity" else activation
+        for layer in self[:-2:2]:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
 
 
 def build_generator(source, n_components, n_features, seed):

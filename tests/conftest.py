@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 # One of scikit-learn's common checks asks for this; scipy reads it on import.
 os.environ["SCIPY_ARRAY_API"] = "1"
@@ -28,9 +29,13 @@ def digits():
 @pytest.fixture(scope="session")
 def data_home():
     """Folder of the paper's image sets."""
-    if "SPARSEGEN_DATA" not in os.environ:
-        pytest.skip("the image sets are not part of the repository: set SPARSEGEN_DATA")
-    return os.environ["SPARSEGEN_DATA"]
+    folder = Path(os.environ.get("SPARSEGEN_DATA", "missing"))
+    if not folder.is_dir():
+        pytest.skip(
+            "the image sets are not part of the repository: set the environment "
+            "variable SPARSEGEN_DATA to their folder"
+        )
+    return folder
 
 
 @pytest.fixture

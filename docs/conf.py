@@ -1,0 +1,28 @@
+"""Configuration of the documentation's build."""
+
+import sklearn_sparsegen
+
+project = "sklearn_sparsegen"
+copyright = "2026, the sklearn_sparsegen developers"
+author = "the sklearn_sparsegen developers"
+version = release = sklearn_sparsegen.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "auto_examples/*.ipynb"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_show_sourcelink = False
+numpydoc_show_class_members = False
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    # pages that show where a function is used are not built
+    "backreferences_dir": None,
+}

@@ -1,0 +1,55 @@
+"""
+Grid search over alpha, sigma and decay
+=======================================
+
+The score of an encoder is an estimate of the log-likelihood of the data, so a grid
+search can choose its parameters without labels. In a pipeline the score is that of the
+classifier.
+"""
+
+# %%
+# By likelihood
+# -------------
+# Each of the three parameters has a say: how many codes are active (`alpha`), how
+# closely data are reconstructed (`sigma`), and how fast the codes grow sparse
+# (`decay`).
+
+
+import matplotlib.pyplot as plt
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+
+X, y = load_digits(return_X_y=True)
+X, y = X[:500] / 16, y[:500]
+
+encoder = SparseGeneratorEncoder(
+    n_components=32,
+    hidden_layer_sizes=(64,),
+    spike_scale=0.05,
+    step_size=0.04,
+    batch_size=50,
+    learning_rate_init=3e-3,
+    max_iter=30,
+    tol=None,
+    random_state=0,
+)
+grid = {"alpha": [0.1, 0.4], "sigma": [0.1, 0.2], "decay": [0.033, 0.1]}
+search = GridSearchCV(encoder, grid, cv=2).fit(X)
+print("best:", search.best_params_)
+
+results = search.cv_results_
+labels = [
+    ", ".join(f"{name}={value}" for name, value in params.items())
+    for params in results["params"]
+]
+order = results["mean_test_score"].argsort()
+_, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+ax.plot(results["mean_test_score"][order], range(len(order)), "o")
+ax.set(
+    yticks=range(len(order)),
+    yticklabels=[labels[i] for i in order],
+    xlabel="held-out log-likelihood (nats a row)",
+)
+plt.show()
