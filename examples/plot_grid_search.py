@@ -14,7 +14,6 @@ classifier.
 # closely data are reconstructed (`sigma`), and how fast the codes grow sparse
 # (`decay`).
 
-
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV

@@ -13,7 +13,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
 from . import _inference
-from ._generators import MLPGenerator, build_generator, check_generator
+from ._generators import build_generator, check_generator, mlp_generator
 from ._torch import draw_seed, float_dtype, resolve_device, to_tensor
 
 _PATIENCE = 5  # epochs in which the loss must fall by `tol` once
@@ -127,7 +127,7 @@ class FitMixin(CallbackSupportMixin):
         self._seed = draw_seed(self.random_state)
         self.output_activation_ = self._choose_output_activation(X)
         factory = functools.partial(
-            MLPGenerator,
+            mlp_generator,
             hidden_layer_sizes=self._checked_hidden_layer_sizes(),
             activation=self.activation,
             output_activation=self.output_activation_,

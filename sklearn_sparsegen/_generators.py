@@ -16,8 +16,14 @@ ACTIVATIONS = {
 }
 
 
-class MLPGenerator(nn.Sequential):
-    """Fully connected generator, the one of the paper.
+def mlp_generator(
+    n_components,
+    n_features,
+    hidden_layer_sizes=(400,),
+    activation="relu",
+    output_activation="identity",
+):
+    """Return a fully connected generator, the one of the paper.
 
     Parameters
     ----------
@@ -27,7 +33,7 @@ class MLPGenerator(nn.Sequential):
     n_features : int
         Width of a row of data.
 
-    hidden_layer_sizes : tuple of int, default=(400,)
+    hidden_layer_sizes : sequence of int, default=(400,)
         Number of units of each hidden layer; `()` is a linear generator.
 
     activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
@@ -36,32 +42,32 @@ class MLPGenerator(nn.Sequential):
     output_activation : {"identity", "sigmoid"}, default="identity"
         Nonlinearity of the output.
 
+    Returns
+    -------
+    generator : torch.nn.Sequential
+        Linear layers, each followed by its nonlinearity.
+
     Examples
     --------
     >>> import torch
-    >>> MLPGenerator(10, 64)(torch.zeros(3, 10)).shape
+    >>> mlp_generator(10, 64)(torch.zeros(3, 10)).shape
     torch.Size([3, 64])
     """
-
-    def __init__(
-        self,
-        n_components,
-        n_features,
-        hidden_layer_sizes=(400,),
-        activation="relu",
-        output_activation="identity",
-    ):
-        layers = []
-        for n_in, n_out in pairwise((n_components, *hidden_layer_sizes, n_features)):
-            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
-        layers[-1] = ACTIVATIONS[output_activation]()
-        super().__init__(*layers)
-        # He's scale for hidden layers: with torch's own, which is smaller, fewer codes
-        # reach the slab before the prior closes in. The biases must not all be zero:
-        # at z = 0 a unit without one has no slope, and inference would not start.
-        nonlinearity = "linear" if activation == "identity" else activation
-        for layer in self[:-2:2]:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
+    sizes = (n_components, *hidden_layer_sizes, n_features)
+    linear = [nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes)]
+    # He's scale for hidden layers: torch's own is smaller and reconstructs less well
+    # with as many active codes. The biases must not all be zero: at z = 0 a ReLU
+    # without one has no slope, and inference would not start.
+    nonlinearity = "linear" if activation == "identity" else activation
+    for layer in linear[:-1]:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
+    names = [activation] * len(hidden_layer_sizes) + [output_activation]
+    layers = [
+        module
+        for layer, name in zip(linear, names, strict=True)
+        for module in (layer, ACTIVATIONS[name]())
+    ]
+    return nn.Sequential(*layers)
 
 
 def build_generator(source, n_components, n_features, seed):

@@ -454,11 +454,13 @@ def labels():
 def test_grid_search_in_a_pipeline(digits, labels):
     grid = {
         "enc__alpha": [0.1, 0.28],
-        "enc__sigma": [0.3, 0.4],
+        "enc__sigma": [0.1, 0.15],
         "enc__decay": [0.18, 0.9],
     }
     searches = [
-        GridSearchCV(pipeline(), grid, cv=2, n_jobs=n_jobs).fit(digits, labels)
+        GridSearchCV(
+            pipeline(step_size=0.05, batch_size=20), grid, cv=2, n_jobs=n_jobs
+        ).fit(digits, labels)
         for n_jobs in (1, 2)
     ]
     scores = [search.cv_results_["mean_test_score"] for search in searches]

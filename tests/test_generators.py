@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from sklearn_sparsegen._generators import MLPGenerator, build_generator
+from sklearn_sparsegen._generators import build_generator, mlp_generator
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
@@ -19,7 +19,7 @@ def test_mlp_against_numpy(activation, output_activation, sizes, rng):
         "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
         "tanh": np.tanh,
     }
-    generator = MLPGenerator(3, 4, sizes, activation, output_activation).double()
+    generator = mlp_generator(3, 4, sizes, activation, output_activation).double()
     z = rng.normal(size=(10, 3))
     weights = [p.detach().numpy() for p in generator.parameters()]
     expected = z
@@ -48,7 +48,7 @@ class Noisy(nn.Module):
         return self.linear(z) + self.normal + self.uniform + self.truncated
 
 
-@pytest.mark.parametrize("factory", [MLPGenerator, Noisy])
+@pytest.mark.parametrize("factory", [mlp_generator, Noisy])
 def test_seeded_without_touching_the_global_generator(factory):
     before = torch.random.get_rng_state()
     first, again, other = (build_generator(factory, 5, 50, seed) for seed in (1, 1, 2))

@@ -9,18 +9,17 @@ from numpy.testing import assert_allclose
 from scipy import integrate, stats
 
 from sklearn_sparsegen import _inference
-from sklearn_sparsegen._generators import MLPGenerator, build_generator
+from sklearn_sparsegen._generators import build_generator, mlp_generator
 from sklearn_sparsegen._priors import SpikeSlab
 
 
 def make_problem(sizes, *, alpha=0.1, n=7, k=4, d=12, sigma=0.3, seed=0, **kwargs):
     """A generator, a prior and data drawn from the model."""
     generator = build_generator(
-        lambda k, d: MLPGenerator(k, d, sizes, **kwargs), k, d, seed
+        lambda k, d: mlp_generator(k, d, sizes, **kwargs), k, d, seed
     ).double()
     with torch.no_grad():  # enough gain for the data to move the codes
-        for parameter in generator.parameters():
-            parameter *= 2
+        generator[-2].weight *= 2
     prior = SpikeSlab(alpha)
     noise = torch.Generator().manual_seed(seed)
 
@@ -205,7 +204,7 @@ def sharp_problem(k, sigma):
     with torch.no_grad():
         x = generator(z) + sigma * draw(5, 30)
     codes = _inference.infer(
-        x, z, generator, prior, sigma, n_steps=3000, step_size=sigma / 2
+        x, z, generator, prior, sigma, n_steps=10_000, step_size=sigma / 4
     )
     estimate = _inference.laplace_log_likelihood(x, codes, generator, prior, sigma)
     return x.numpy(), codes.numpy(), generator, prior, estimate.numpy()
