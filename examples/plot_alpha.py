@@ -7,11 +7,14 @@ from 1, where the codes are dense, to 0.01.
 """
 
 import matplotlib.pyplot as plt
+import torch
 from sklearn.datasets import load_digits
 
 from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 from sklearn_sparsegen.plotting import ReconstructionDisplay
+
+torch.set_num_threads(1)  # on small matrices more threads wait for each other
 
 X = load_digits(return_X_y=True)[0] / 16
 X_train, X_test = X[:1200], X[1200:]
@@ -22,7 +25,7 @@ for alpha in (1.0, 0.5, 0.01):
         alpha=alpha,
         sigma=0.1,
         spike_scale=0.05,
-        step_size=0.05,
+        step_size=0.03,
         hidden_layer_sizes=(100,),
         batch_size=50,
         learning_rate_init=3e-3,

@@ -15,6 +15,7 @@ generate scikit-learn's 8x8 digits from sparse codes, and a classifier reads the
 import sys
 
 import matplotlib.pyplot as plt
+import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
@@ -24,6 +25,8 @@ from sklearn.pipeline import Pipeline
 from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 from sklearn_sparsegen.plotting import ReconstructionDisplay
+
+torch.set_num_threads(1)  # on small matrices more threads wait for each other
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
