@@ -25,7 +25,7 @@ for alpha in (1.0, 0.5, 0.01):
         alpha=alpha,
         sigma=0.1,
         spike_scale=0.05,
-        step_size=0.045,
+        step_size=0.04,
         hidden_layer_sizes=(100,),
         batch_size=50,
         learning_rate_init=3e-3,
