@@ -1,6 +1,7 @@
 """What all encoders share: transform, score, sample, and scikit-learn's manners."""
 
 import contextlib
+import dataclasses
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
@@ -12,13 +13,15 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import check_array, check_scalar, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _inference
+from ._data_term import make_data_term
 from ._fit import FitMixin, warn_of
 from ._generators import ACTIVATIONS
+from ._priors import LimitedSlab
 from ._torch import (
     draw_seed,
     float_dtype,
@@ -31,6 +34,7 @@ from ._torch import (
 )
 
 _JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
+_CPU_ROWS = 256  # whose buffers stay in a processor's cache
 
 
 class BaseEncoder(
@@ -56,7 +60,7 @@ class BaseEncoder(
         "activation": [StrOptions(set(ACTIVATIONS))],
         "output_activation": [StrOptions({"auto", "identity", "sigmoid"})],
         "generator": [callable, None],
-        "solver": [StrOptions({"gradient", "langevin"})],
+        "solver": [StrOptions({"gradient", "langevin", "proximal"})],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "step_size": [Interval(Real, 0, None, closed="neither")],
         "init": [StrOptions({"zeros", "normal", "prior"})],
@@ -71,6 +75,7 @@ class BaseEncoder(
             Interval(Real, 0, None, closed="left"),
             None,
         ],
+        "n_nonzero_coefs": [Interval(Integral, 1, None, closed="left"), None],
         "sparse_output": ["boolean"],
         "device": [str, torch.device],
         "random_state": ["random_state"],
@@ -91,54 +96,80 @@ class BaseEncoder(
 
     # Inference --------------------------------------------------------------------
 
-    def _infer(self, x, prior, seed):
-        """Return the codes of `x`, and which rows' energy is above where it began."""
+    def _infer(self, x, prior, seed, first_step):
+        """Return the codes of `x`, and which rows' inference fell short.
+
+        That is, whose energy is above where it began, or, with the proximal solver,
+        which stopped short of `tol`.
+        """
+        if x.device.type == "cpu" and len(x) > _CPU_ROWS:
+            parts = [
+                self._infer(part, prior, seed, first_step)
+                for part in x.split(_CPU_ROWS)
+            ]
+            return tuple(torch.cat(part) for part in zip(*parts, strict=True))
         draw = None
         if self.init != "zeros" or self.solver == "langevin":
             draw = row_noise(x, seed, self.n_components_)
         start = {
-            "zeros": lambda: x.new_zeros(len(x), self.n_components_),
+            "zeros": lambda: x.new_zeros(1, self.n_components_),
             "normal": draw,
             "prior": lambda: prior.sample(draw),
         }[self.init]()
-        z = _inference.infer(
-            x,
-            start,
-            self.generator_,
-            prior,
-            self.sigma,
-            n_steps=self.n_steps,
-            step_size=self.step_size,
-            draw=draw if self.solver == "langevin" else None,
-        )
-        with torch.no_grad():
-            before, after = (
-                _inference.energy(x, codes, self.generator_, prior, self.sigma)
-                for codes in (start, z)
+        term = make_data_term(x, self.generator_, self.sigma)
+        if self.solver == "proximal":
+            z, after, violation = _inference.proximal_steps(
+                term,
+                start,
+                prior,
+                n_steps=self.n_steps,
+                tol=self._inference_tol(),
+                first_step=first_step,
             )
+            short = violation > (self.tol if self.tol is not None else np.inf)
+        else:
+            z = _inference.gradient_steps(
+                term,
+                start,
+                prior,
+                n_steps=self.n_steps,
+                step_size=self.step_size,
+                draw=draw if self.solver == "langevin" else None,
+            )
+            before, after = (
+                term.value(codes) + prior.energy(codes).sum(1) for codes in (start, z)
+            )
+            rounding = len(x[0]) * torch.finfo(x.dtype).eps * before.abs()
+            # noise may well raise the energy
+            short = (after > before + rounding) & (self.solver == "gradient")
         diverged = ~after.isfinite()
         if diverged.any():
             raise ValueError(
                 f"Inference diverged for {diverged.sum()} of {len(x)} rows: "
-                + self._advice(start[diverged])
+                + self._advice(start.expand_as(z)[diverged])
             )
-        if self.solver == "langevin":  # noise may well raise the energy
-            return z, torch.zeros_like(diverged)
-        rounding = len(x[0]) * torch.finfo(x.dtype).eps * before.abs()
-        return z, after > before + rounding
+        return z, short
 
-    def _complaints(self, overshot, n_samples):
-        """Return what to warn of, given the codes of rows that overshot."""
-        overshot = torch.cat(overshot)
-        if not len(overshot):
+    def _complaints(self, short, n_samples):
+        """Return what to warn of, given the codes of rows that fell short."""
+        short = torch.cat(short)
+        if not len(short):
             return []
+        if self.solver == "proximal":
+            return [
+                f"Inference stopped at n_steps={self.n_steps} short of tol={self.tol} "
+                f"for {len(short)} of {n_samples} rows; increase either, or set "
+                "tol=None to take n_steps steps whatever is left to gain."
+            ]
         return [
-            f"Inference overshot: the energy of {len(overshot)} of {n_samples} rows "
-            "ended above where it began; " + self._advice(overshot)
+            f"Inference overshot: the energy of {len(short)} of {n_samples} rows "
+            "ended above where it began; " + self._advice(short)
         ]
 
     def _advice(self, z):
-        """Say which step size would be stable around the codes `z`."""
+        """Say what would keep inference around the codes `z` from diverging."""
+        if self.solver == "proximal":
+            return "its energy is not finite; rescale X."
         z = z[:20]  # enough for a figure of this kind
         stable = min(
             _inference.stable_step_size(
@@ -149,21 +180,61 @@ class BaseEncoder(
         return (
             f"step_size={self.step_size} is too long for sigma={self.sigma} and this "
             f"generator; a step_size below {stable:.2g} is stable here. Reduce it, "
-            "enlarge sigma, or rescale X."
+            "enlarge sigma, rescale X, or take solver='proximal'."
         )
 
-    def _infer_batches(self, X):
-        """Yield the data and the codes of each batch; warn of overshooting at the end.
+    def _inference_tol(self):
+        return -1.0 if self.tol is None else self.tol  # no row is done below 0
+
+    def _first_step(self):
+        """Return the step size that proximal steps begin with."""
+        return _inference.first_step(self.generator_, self.n_components_, self.sigma)
+
+    def _infer_batches(self, X, polish=False):
+        """Yield the data and the codes of each batch; warn of the rest at the end.
 
         The batches are for speed alone: no row depends on another.
         """
-        prior, overshot = self._prior(), []
+        prior, first_step, all_short = self._prior(), self._first_step(), []
         for batch in gen_batches(len(X), self.batch_size):
             x = to_tensor(X[batch], self.generator_)
-            z, rose = self._infer(x, prior, (self._seed,))
-            overshot.append(z[rose])
+            z, short = self._infer(x, prior, (self._seed,), first_step)
+            if polish:
+                z = self._polish(x, z, prior, first_step)
+            all_short.append(z[short])
             yield x, z
-        warn_of(self._complaints(overshot, len(X)))
+        warn_of(self._complaints(all_short, len(X)))
+
+    def _polish(self, x, z, prior, first_step):
+        """Infer codes again with some of them zero: by `threshold`, or their number.
+
+        Those that `threshold` sets to zero stay so. Under `n_nonzero_coefs`, steps may
+        still exchange an active code for another.
+        """
+        slab = dataclasses.replace(prior, alpha=1.0)
+        support = None
+        if self.threshold == "posterior":
+            support = prior.slab_proba(z) >= 0.5
+        elif self.threshold is not None:
+            support = z.abs() >= self.threshold
+        if support is not None:
+            z = z * support
+        if self.n_nonzero_coefs is not None:
+            n_active = min(self.n_nonzero_coefs, self.n_components_)
+            slab = LimitedSlab(n_active, prior.slab_scale)
+            z = slab.prox(z, 0.0, z)
+        elif support is None:
+            return z
+        z, _, _ = _inference.proximal_steps(
+            make_data_term(x, self.generator_, self.sigma),
+            z,
+            slab,
+            n_steps=self.n_steps,
+            tol=self._inference_tol(),
+            first_step=first_step,
+            support=support,
+        )
+        return z
 
     def transform(self, X):
         """Infer the codes of data.
@@ -190,12 +261,8 @@ class BaseEncoder(
             If the energy of some rows ends above where it began.
         """
         X = self._check_data(X)
-        prior, parts = self._prior(), []
-        for _, z in self._infer_batches(X):
-            if self.threshold == "posterior":
-                z[prior.slab_proba(z) < 0.5] = 0
-            elif self.threshold is not None:
-                z[z.abs() < self.threshold] = 0
+        parts = []
+        for _, z in self._infer_batches(X, polish=True):
             part = to_array(z).astype(float_dtype(X), copy=False)
             parts.append(sparse.csr_array(part) if self.sparse_output else part)
         if self.sparse_output:
@@ -240,12 +307,14 @@ class BaseEncoder(
 
         Raises
         ------
+        TypeError
+            If n_samples is not an integer.
+
         ValueError
             If n_samples is below 1.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         draw = seeded_noise(draw_seed(self.random_state), self.generator_)
         z = self._prior().sample(lambda: draw(n_samples, self.n_components_))
         with torch.no_grad():

@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseEncoder
-from ._priors import SpikeSlab
+from ._priors import PointSpikeSlab, SpikeSlab
 
 
 class SparseGeneratorEncoder(BaseEncoder):
@@ -49,6 +49,8 @@ class SparseGeneratorEncoder(BaseEncoder):
     spike_scale : float, default=0.1
         Standard deviation of the spike, below `slab_scale`. The paper states a
         *variance* of 0.1, but its public code has 0.1 here, which its step size fits.
+        0 makes the spike a point mass, so that inactive codes are exactly zero; it
+        needs `solver="proximal"`.
 
     slab_scale : float, default=1.0
         Standard deviation of the slab.
@@ -70,16 +72,18 @@ class SparseGeneratorEncoder(BaseEncoder):
         in evaluation mode, so that rows do not interact. The parameters of the layers
         above have no effect on it.
 
-    solver : {"gradient", "langevin"}, default="gradient"
-        How codes are inferred: by gradient steps, as in the paper, or by Langevin
-        dynamics, which adds noise to each step.
+    solver : {"gradient", "langevin", "proximal"}, default="gradient"
+        How codes are inferred: by gradient steps, as in the paper; by Langevin
+        dynamics, which adds noise to each step; or by accelerated proximal steps, which
+        reach a lower energy in less time and find their own step size.
 
     n_steps : int, default=30
-        Number of steps of inference.
+        Number of steps of inference, at most that with `solver="proximal"`.
 
     step_size : float, default=0.1
         The paper's s: one step moves a code by `step_size ** 2 / 2` times the gradient
         of the log posterior, plus `step_size` times the noise of `solver="langevin"`.
+        Not used by `solver="proximal"`.
 
     init : {"zeros", "normal", "prior"}, default="zeros"
         Where inference starts: at zero, or at a draw from a standard normal
@@ -100,15 +104,23 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     tol : float or None, default=0.001
         `fit` stops once alpha has arrived and the loss has not fallen by more than
-        `tol` times its absolute value in any of 5 successive epochs. None: it runs for
-        `max_iter` epochs.
+        `tol` times its absolute value in any of 5 successive epochs. With
+        `solver="proximal"` the inference of a row stops once a step would lower its
+        energy by less than about that share. None: as many epochs and steps as
+        `max_iter` and `n_steps` say.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the result of the last call, its alpha included.
 
     threshold : {"posterior"}, float or None, default=None
         Which codes `transform` sets to zero: those that are likelier to be in the
-        spike, those with an absolute value below a number, or none.
+        spike, those with an absolute value below a number, or none. The others are
+        inferred again, by proximal steps under the slab alone.
+
+    n_nonzero_coefs : int or None, default=None
+        How many codes of a row `transform` leaves active at most, the others exactly
+        zero: the largest, inferred again by proximal steps that keep so many and may
+        exchange one for another. None: no limit.
 
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
@@ -161,8 +173,9 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     Notes
     -----
-    `solver`, `n_steps`, `step_size`, `init`, `threshold` and `sparse_output` are read
-    when `transform` runs: `set_params` after `fit` takes effect.
+    `solver`, `n_steps`, `step_size`, `tol`, `init`, `threshold`, `n_nonzero_coefs` and
+    `sparse_output` are read when `transform` runs: `set_params` after `fit` takes
+    effect.
 
     The inference is stable while `step_size ** 2 / 2` is below two over the curvature
     of the energy, which grows with the generator's gain over `sigma`; where it is not,
@@ -196,7 +209,7 @@ class SparseGeneratorEncoder(BaseEncoder):
         "alpha": [Interval(Real, 0, 1, closed="both")],
         "alpha_init": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, None, closed="left")],
-        "spike_scale": [Interval(Real, 0, None, closed="neither")],
+        "spike_scale": [Interval(Real, 0, None, closed="left")],
         "slab_scale": [Interval(Real, 0, None, closed="neither")],
     }
 
@@ -225,6 +238,7 @@ class SparseGeneratorEncoder(BaseEncoder):
         tol=1e-3,
         warm_start=False,
         threshold=None,
+        n_nonzero_coefs=None,
         sparse_output=False,
         device="auto",
         random_state=None,
@@ -252,6 +266,7 @@ class SparseGeneratorEncoder(BaseEncoder):
         self.tol = tol
         self.warm_start = warm_start
         self.threshold = threshold
+        self.n_nonzero_coefs = n_nonzero_coefs
         self.sparse_output = sparse_output
         self.device = device
         self.random_state = random_state
@@ -286,6 +301,11 @@ class SparseGeneratorEncoder(BaseEncoder):
                 f"spike_scale={self.spike_scale} must be below "
                 f"slab_scale={self.slab_scale}."
             )
+        if self.spike_scale == 0 and self.solver != "proximal":
+            raise ValueError(
+                f"solver={self.solver!r} follows a gradient, which the point mass of "
+                "spike_scale=0 does not have; take solver='proximal'."
+            )
         if self.alpha_init < self.alpha:
             raise ValueError(
                 f"alpha_init={self.alpha_init} must not be below alpha={self.alpha}: "
@@ -293,6 +313,8 @@ class SparseGeneratorEncoder(BaseEncoder):
             )
 
     def _prior(self):
+        if self.spike_scale == 0:
+            return PointSpikeSlab(self.alpha_, self.slab_scale)
         return SpikeSlab(self.alpha_, self.slab_scale, self.spike_scale)
 
     def _begin_epoch(self):

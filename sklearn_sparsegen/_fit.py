@@ -12,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
-from . import _inference
 from ._generators import build_generator, check_generator, mlp_generator
 from ._torch import draw_seed, float_dtype, resolve_device, to_tensor
 
@@ -170,7 +169,7 @@ class FitMixin(CallbackSupportMixin):
         # a set_params(n_components=...) between two calls would end in a shape error
         check_generator(self.generator_, self.n_components, self.n_features_in_)
         parameters = [p for p in self.generator_.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(parameters)
+        optimizer = torch.optim.Adam(parameters, fused=True)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         optimizer.param_groups[0]["lr"] = self.learning_rate_init
@@ -215,16 +214,17 @@ class FitMixin(CallbackSupportMixin):
         order = np.arange(n_samples)
         if self.shuffle:
             np.random.default_rng(epoch_seed).shuffle(order)
-        loss, n_active, overshot = 0.0, 0, []
+        first_step = self._first_step()
+        loss, n_active, all_short = 0.0, 0, []
         for batch in gen_batches(n_samples, self.batch_size):
             x = to_tensor(X[order[batch]], self.generator_)
-            z, rose = self._infer(x, prior, epoch_seed)
-            overshot.append(z[rose])
-            data_term = _inference.data_term(x, z, self.generator_, self.sigma)
+            z, short = self._infer(x, prior, epoch_seed, first_step)
+            all_short.append(z[short])
+            data_term = (x - self.generator_(z)).square().sum(1) / (2 * self.sigma**2)
             optimizer.zero_grad()
             data_term.mean().backward()
             optimizer.step()
-            loss += (data_term.detach() - prior.log_prob(z).sum(1)).sum().item()
+            loss += (data_term.detach() + prior.energy(z).sum(1)).sum().item()
             n_active += (prior.slab_proba(z) > 0.5).sum().item()
         self.n_iter_ += 1
         self.loss_curve_.append(loss / n_samples)
@@ -234,7 +234,9 @@ class FitMixin(CallbackSupportMixin):
                 f"Epoch {self.n_iter_}: loss {self.loss_curve_[-1]:.6g}, "
                 f"{self.n_active_curve_[-1]:.1f} of {self.n_components_} codes active"
             )
-        return self._complaints(overshot, n_samples)
+        if self.solver == "proximal":  # the next epoch goes on from here anyway
+            return []
+        return self._complaints(all_short, n_samples)
 
     def _snapshot(self):
         """Return what a callback needs, kept from further change."""

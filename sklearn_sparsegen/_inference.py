@@ -12,29 +12,14 @@ import math
 
 import torch
 
-
-def data_term(x, z, generator, sigma):
-    """Return |x - G(z)|^2 / (2 sigma^2) of each row, the energy's data term."""
-    return (x - generator(z)).square().sum(1) / (2 * sigma**2)
-
-
-def energy(x, z, generator, prior, sigma):
-    """Return the energy of each row, shape (n,)."""
-    return data_term(x, z, generator, sigma) - prior.log_prob(z).sum(1)
-
-
-def data_gradient(x, z, generator, sigma):
-    """Return the gradient of the data term with respect to z, shape (n, k)."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        x_hat = generator(z)
-        residual = (x_hat.detach() - x) / sigma**2
-        (gradient,) = torch.autograd.grad(x_hat, z, residual)
-    return gradient
+_GROW = 1.1  # of a row's step size after a step that was taken
+_SHRINK = 0.4  # and after one that was not, though it was made without momentum
+_FIRST_MOMENTUM = 2.0  # Nesterov's t; 1 would make the second step without momentum
+_COMPACT_EVERY = 5  # steps; then the rows that are done leave
 
 
 @torch.no_grad()
-def infer(x, z, generator, prior, sigma, *, n_steps, step_size, draw=None):
+def gradient_steps(term, z, prior, *, n_steps, step_size, draw=None):
     """Follow the posterior from the codes `z` for `n_steps` steps (Eq. 6, 7).
 
     One step moves by `step_size**2 / 2` times the gradient of the log posterior. With
@@ -42,30 +27,177 @@ def infer(x, z, generator, prior, sigma, *, n_steps, step_size, draw=None):
     `step_size` times it: Langevin dynamics.
     """
     eta = step_size**2 / 2
-    for _ in range(n_steps):
-        gradient = data_gradient(x, z, generator, sigma) - prior.grad(z)
-        z = z - eta * gradient
+    # the first step, from what may be one code for all rows, makes z and the buffer
+    gradient = term.grad(z)
+    weight = prior.weight(z)
+    z = torch.addcmul(z, z, weight, value=-eta).sub(gradient, alpha=eta)
+    weight = torch.empty_like(z)
+    for step in range(n_steps):
+        if step:
+            gradient = term.grad(z)
+            torch.addcmul(z, z, prior.weight(z, out=weight), value=-eta, out=z)
+            z.sub_(gradient, alpha=eta)
         if draw is not None:
-            z += step_size * draw()
+            z.add_(draw(), alpha=step_size)
     return z
 
 
 @torch.no_grad()
-def stable_step_size(z, generator, prior, sigma):
-    """Largest step size at which gradient steps from the codes `z` do not overshoot.
+def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
+    """Minimise the energy of each row from the codes `z` by accelerated proximal steps.
 
-    A step s^2/2 is stable below 2/L, L being the curvature of the energy: the largest
-    eigenvalue of J'J / sigma^2, J the generator's Jacobian (found by power iteration),
-    plus that of -log p, which is largest at 0, where it equals the prior's weight.
+    A step from z is `prior.prox(z - eta * gradient, eta)`, followed by a move on along
+    the difference from the last step's result: Nesterov's momentum. Every row has a
+    step size `eta`, a momentum and an end of its own. A move that would raise a row's
+    energy is not made: first the momentum is dropped, and if that was not it, the step
+    is shortened. Entries that are exactly zero gain no momentum, so that it leaves a
+    point mass alone.
+
+    Parameters
+    ----------
+    term : data term
+        Of the rows; used up.
+
+    z : tensor of shape (n, k) or (1, k)
+        Where to start.
+
+    prior : prior
+        With `energy` and `prox`.
+
+    n_steps : int
+        Number of evaluations of the data term's gradient.
+
+    tol : float
+        A row is done once its violation of stationarity, `|z - prox|^2 / eta`, is
+        below `tol * max(1, |energy|)`: about twice the energy that one more step would
+        save, in nats. Negative: never.
+
+    first_step : float
+        The step size to begin with. Any will do; a good one saves steps.
+
+    support : bool tensor of shape (n, k), default=None
+        Entries that may move from where they start; None: all.
+
+    Returns
+    -------
+    z : tensor of shape (n, k)
+        Codes, of no higher energy than those at the start.
+
+    energy : tensor of shape (n,)
+        Their energy.
+
+    violation : tensor of shape (n,)
+        Violation of stationarity, as a share of `max(1, |energy|)`.
     """
+    value, gradient = term.value_and_grad(z)
+    n, k = gradient.shape
+    z = z.expand(n, k)
+    result = z.clone(), value.new_empty(n), value.new_empty(n)
+    rows = torch.arange(n, device=z.device)
+    energy = value + prior.energy(z).sum(1)
+    gradient = gradient.clone() if support is None else gradient * support
+    eta = energy.new_full((n, 1), first_step)
+    momentum = torch.full_like(eta, _FIRST_MOMENTUM)
+    moved_on = torch.zeros_like(eta, dtype=torch.bool)
+    proximal = prior.prox(z - eta * gradient, eta, z)
+    trial = proximal
+    for step in range(1, n_steps):
+        value, trial_gradient = term.value_and_grad(trial)
+        trial_energy = value + prior.energy(trial).sum(1)
+        if support is not None:
+            trial_gradient *= support
+        accepted = (trial_energy <= energy)[:, None]
+        energy = torch.where(accepted[:, 0], trial_energy, energy)
+        z = torch.where(accepted, trial, z)
+        gradient = torch.where(accepted, trial_gradient, gradient)
+        eta *= torch.where(accepted, _GROW, torch.where(moved_on, 1.0, _SHRINK))
+
+        last, proximal = proximal, prior.prox(z - eta * gradient, eta, z)
+        back = z - proximal
+        violation = _violation(back, eta, energy)
+        ahead = (proximal - last).mul_(proximal != 0)
+        # the momentum points uphill, or led there: restart
+        restart = ((back * ahead).sum(1, keepdim=True) > 0) | ~accepted
+        next_momentum = (1 + (1 + 4 * momentum.square()).sqrt()) / 2
+        beta = ((momentum - 1) / next_momentum).masked_fill_(restart, 0)
+        momentum = next_momentum.masked_fill_(restart, _FIRST_MOMENTUM)
+        trial = torch.addcmul(proximal, beta, ahead)
+        moved_on = beta > 0
+
+        done = violation <= tol
+        # moving the others together costs a copy, and asking a GPU costs a wait
+        if step % _COMPACT_EVERY == 0 and done.any():
+            for whole, part in zip(result, (z, energy, violation), strict=True):
+                whole[rows[done]] = part[done]
+            if done.all():
+                return result
+            left = ~done
+            term.keep(left)
+            rows, z, energy, gradient, eta, momentum, moved_on, proximal, trial = (
+                part[left]
+                for part in (
+                    rows,
+                    z,
+                    energy,
+                    gradient,
+                    eta,
+                    momentum,
+                    moved_on,
+                    proximal,
+                    trial,
+                )
+            )
+            support = None if support is None else support[left]
+    # the last step is still to be taken, where it helps
+    violation = _violation(z - proximal, eta, energy)
+    last_energy = term.value(proximal) + prior.energy(proximal).sum(1)
+    accepted = last_energy <= energy
+    z = torch.where(accepted[:, None], proximal, z)
+    energy = torch.where(accepted, last_energy, energy)
+    for whole, part in zip(result, (z, energy, violation), strict=True):
+        whole[rows] = part
+    return result
+
+
+def _violation(back, eta, energy):
+    """Return |z - prox|^2 / eta of each row, as a share of the energy."""
+    return back.square().sum(1) / eta[:, 0] / energy.abs().clamp_min(1)
+
+
+def data_curvature(z, generator, sigma):
+    """Return the largest eigenvalue of J'J / sigma^2 over the codes `z`.
+
+    J is the generator's Jacobian. By power iteration: from below.
+    """
+    # not torch.func, whose forward mode fails when threads share it
     direction = torch.ones_like(z)
     for _ in range(20):
         direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-30)
-        _, tangent = torch.func.jvp(generator, (z,), (direction,))
-        _, pull_back = torch.func.vjp(generator, z)
-        (direction,) = pull_back(tangent)
-    gain = direction.norm(dim=1).max().item() / sigma**2
-    return 2 / math.sqrt(gain + prior.weight(torch.zeros(1, dtype=z.dtype)).item())
+        _, tangent = torch.autograd.functional.jvp(generator, z, direction)
+        _, direction = torch.autograd.functional.vjp(generator, z, tangent)
+    return direction.norm(dim=1).max().item() / sigma**2
+
+
+def stable_step_size(z, generator, prior, sigma):
+    """Largest step size at which gradient steps from the codes `z` do not overshoot.
+
+    A step s^2/2 is stable below 2/L, L being the curvature of the energy: that of the
+    data term, plus that of -log p, which is largest at 0, where it equals the prior's
+    weight.
+    """
+    stiffest = prior.weight(torch.zeros(1, dtype=z.dtype)).item()
+    return 2 / math.sqrt(data_curvature(z, generator, sigma) + stiffest)
+
+
+def first_step(generator, n_components, sigma):
+    """Return a step size for proximal steps to begin with, one for all rows.
+
+    From the curvature at zero; longer than is stable there, because it falls as codes
+    grow, and a step that is too long is not taken.
+    """
+    weight = next(generator.parameters())
+    origin = weight.new_zeros(1, n_components)
+    return 2.5 / max(data_curvature(origin, generator, sigma), 1e-6)
 
 
 @torch.no_grad()
@@ -78,17 +210,23 @@ def laplace_log_likelihood(x, z, generator, prior, sigma):
     with g the gradient of log p(x, z) and H = J'J / sigma^2 + diag(w(z)), w the prior's
     weight and J the generator's Jacobian: H is positive definite wherever z is, and the
     last term allows for codes that have not arrived at the maximum. Exact for a linear
-    generator and a normal prior. Holds J, of n D k entries, in memory.
+    generator and a normal prior. Entries that the prior gives a mass and no density are
+    left out of k, g and H: their mass is in log p(x, z). Holds J, of n D k entries, in
+    memory.
     """
     # (n, D, k); a generator takes batches, so each row goes through as a batch of one
     jacobian = torch.func.vmap(torch.func.jacfwd(lambda row: generator(row[None])[0]))(
         z
     )
+    support = prior.support(z)
+    jacobian *= support[:, None]
     residual = (x - generator(z)) / sigma
-    gradient = (jacobian.mT @ residual[:, :, None] / sigma).squeeze(2) + prior.grad(z)
+    gradient = (jacobian.mT @ residual[:, :, None] / sigma).squeeze(2)
+    gradient -= z * prior.weight(z)
     # float64 from here: the determinant of 800 components outruns float32
     hessian = (jacobian.mT @ jacobian).double() / sigma**2
-    hessian.diagonal(dim1=1, dim2=2).add_(prior.weight(z))
+    # off the support a 1, whose logarithm is 0
+    hessian.diagonal(dim1=1, dim2=2).add_(torch.where(support, prior.weight(z), 1))
     factor = torch.linalg.cholesky(hessian)
     half_log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
     whitened = torch.linalg.solve_triangular(
@@ -101,7 +239,7 @@ def laplace_log_likelihood(x, z, generator, prior, sigma):
     )
     return (
         log_joint
-        + z.shape[1] * math.log(2 * math.pi) / 2
+        + support.sum(1) * math.log(2 * math.pi) / 2
         - half_log_det
         + whitened.square().sum((1, 2)) / 2
     )

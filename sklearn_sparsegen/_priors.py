@@ -68,14 +68,31 @@ class SpikeSlab:
         """Posterior probability of the slab given each entry of `z` (Eq. 9)."""
         return torch.sigmoid(-self._spike_logit(z))
 
-    def weight(self, z):
+    def energy(self, z):
+        """Return -log p of each entry of `z`."""
+        return -self.log_prob(z)
+
+    def support(self, z):
+        """Entries of `z` that have a density: all."""
+        return torch.ones_like(z, dtype=torch.bool)
+
+    def weight(self, z, out=None):
         """Weight w in d log p / dz = -z w(z), the precision averaged over both parts.
 
         It lies between the precisions of slab and spike (Eq. 10, 31), and
         `z**2 * w / 2` majorises `-log p` up to a constant.
         """
-        spike_proba = torch.sigmoid(self._spike_logit(z))
-        return spike_proba.mul_(self._precision_gap).add_(self.slab_scale**-2)
+        weight = self._spike_logit(z, out=out).sigmoid_()
+        return weight.mul_(self._precision_gap).add_(self.slab_scale**-2)
+
+    def prox(self, v, step, z):
+        """Proximal step from `v`, with -log p replaced by its majoriser at `z`.
+
+        The minimiser of `(u - v)**2 / (2 * step) + w(z) * u**2 / 2`. As -log p is
+        concave in z^2, the energy does not rise where the step is short enough for the
+        data term.
+        """
+        return v / self.weight(z).mul_(step).add_(1)
 
     def grad(self, z):
         """Differentiate the log density at each entry of `z` (Eq. 7, corrected)."""
@@ -87,10 +104,129 @@ class SpikeSlab:
         slab = torch.special.ndtr(draw()) <= self.alpha
         return draw() * torch.where(slab, self.slab_scale, self.spike_scale)
 
-    def _spike_logit(self, z):
+    def _spike_logit(self, z, out=None):
         """Log odds of spike against slab given `z`: infinite at alpha 0 and 1."""
-        if self.alpha in (0, 1):
-            return torch.full_like(z, math.inf if self.alpha == 0 else -math.inf)
-        log_odds = math.log1p(-self.alpha) - math.log(self.alpha)
-        log_odds += math.log(self.slab_scale / self.spike_scale)
-        return log_odds - z.square() * (self._precision_gap / 2)
+        if self.alpha == 0:
+            log_odds = math.inf
+        elif self.alpha == 1:
+            log_odds = -math.inf
+        else:
+            log_odds = math.log1p(-self.alpha) - math.log(self.alpha)
+            log_odds += math.log(self.slab_scale / self.spike_scale)
+        return torch.mul(z, z, out=out).mul_(-self._precision_gap / 2).add_(log_odds)
+
+
+@dataclass(frozen=True)
+class PointSpikeSlab:
+    r"""Spike-and-slab prior whose spike is a point mass at zero.
+
+    .. math:: p(z) = (1 - \alpha) \delta_0(z) + \alpha N(z; 0, s_1^2)
+
+    The limit of `SpikeSlab` as the spike narrows: codes are exactly zero where they are
+    inactive. It has no gradient, but its proximal step has a closed form.
+
+    Parameters
+    ----------
+    alpha : float
+        Prior probability of the slab, in [0, 1].
+
+    slab_scale : float, default=1.0
+        Standard deviation of the slab, :math:`s_1`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> prior = PointSpikeSlab(alpha=0.01)
+    >>> prior.prox(torch.tensor([0.2, 0.4]), 0.01, None)
+    tensor([0.0000, 0.3960])
+    """
+
+    alpha: float
+    slab_scale: float = 1.0
+
+    @property
+    def _cost(self):
+        """Energy of being active, log((1 - alpha) / alpha) where that is positive."""
+        if self.alpha == 0:
+            return math.inf
+        return math.log(max(1.0, (1 - self.alpha) / self.alpha))
+
+    def log_prob(self, z):
+        """Log of the density of each active entry of `z`, of the mass of all others."""
+        log_slab, log_spike = (
+            math.log(mass) if mass else -math.inf
+            for mass in (self.alpha, 1 - self.alpha)
+        )
+        log_normal = -(z / self.slab_scale).square() / 2 - math.log(
+            self.slab_scale * math.sqrt(2 * math.pi)
+        )
+        return torch.where(self.support(z), log_slab + log_normal, log_spike)
+
+    def energy(self, z):
+        """Return what each entry of `z` costs, at least 0.
+
+        `log((1 - alpha) / alpha)`, where positive, for being active, and
+        `z**2 / (2 * slab_scale**2)`: the odds of mass and density at 0 leave out the
+        density's constant, whose unit is that of z.
+        """
+        cost = torch.where(z == 0, 0.0, self._cost)
+        return cost + (z / self.slab_scale).square() / 2
+
+    def support(self, z):
+        """Entries of `z` that have a density: the active ones."""
+        return (z != 0) | (self.alpha == 1)
+
+    def slab_proba(self, z):
+        """Posterior probability of the slab given each entry of `z`: 0 at 0, else 1."""
+        return self.support(z).to(z.dtype)
+
+    def weight(self, z):
+        """Curvature of the energy where `z` is active."""
+        return torch.full_like(z, self.slab_scale**-2)
+
+    def prox(self, v, step, z):
+        """Proximal step from `v`: the minimiser of `(u - v)**2 / (2 * step) + energy`.
+
+        A hard threshold. `z`, the point that majorisers need, has no part in it.
+        """
+        shrinkage = 1 + step / self.slab_scale**2
+        u = v / shrinkage
+        return torch.where(u.square() * shrinkage > 2 * step * self._cost, u, 0)
+
+    def sample(self, draw):
+        """Sample codes; `draw()` gives a fresh tensor of standard normal values."""
+        slab = torch.special.ndtr(draw()) <= self.alpha
+        return draw() * self.slab_scale * slab
+
+
+@dataclass(frozen=True)
+class LimitedSlab:
+    """Slab on at most a number of components of each code, all others exactly zero.
+
+    Parameters
+    ----------
+    n_active : int
+        At most so many entries of a row are not zero.
+
+    slab_scale : float, default=1.0
+        Standard deviation of the slab.
+
+    Examples
+    --------
+    >>> import torch
+    >>> LimitedSlab(2).prox(torch.tensor([[3.0, -1.0, 2.0]]), 1.0, None)
+    tensor([[1.5000, 0.0000, 1.0000]])
+    """
+
+    n_active: int
+    slab_scale: float = 1.0
+
+    def energy(self, z):
+        """Return -log p of each entry of `z`, up to a constant, on the support."""
+        return (z / self.slab_scale).square() / 2
+
+    def prox(self, v, step, z):
+        """Proximal step from `v`: the largest entries, shrunk; ties go by place."""
+        largest = v.abs().topk(self.n_active, dim=1).indices
+        kept = torch.zeros_like(v).scatter_(1, largest, v.gather(1, largest))
+        return kept / (1 + step / self.slab_scale**2)

@@ -1,0 +1,173 @@
+"""The energy's data term, |x - G(z)|^2 / (2 sigma^2), and its gradient in z.
+
+All the time of inference goes into these. A generator of linear layers, each followed
+by at most one nonlinearity, is evaluated by hand: in buffers that all steps share, at
+little more than the cost of its matrix products. Every other module goes through
+autograd, behind the same interface and with the same results.
+
+Shapes: data x (n, D), codes z (n, k), or (1, k) for a code that all rows share, which
+costs one row forward instead of n.
+"""
+
+import torch
+from torch import nn
+
+_aten = torch.ops.aten
+
+
+def _relu_backward(gradient, output):
+    return _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+
+
+def _sigmoid_backward(gradient, output):
+    return _aten.sigmoid_backward.grad_input(gradient, output, grad_input=gradient)
+
+
+def _tanh_backward(gradient, output):
+    return _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
+
+
+# in place: the function, and the chain rule through it given its output
+_IN_PLACE = {
+    nn.ReLU: (torch.relu_, _relu_backward),
+    nn.Sigmoid: (torch.sigmoid_, _sigmoid_backward),
+    nn.Tanh: (torch.tanh_, _tanh_backward),
+    nn.Identity: (None, None),
+}
+
+
+def make_data_term(x, generator, sigma):
+    """Return the data term of `x`, by hand where the generator allows it."""
+    layers = _linear_layers(generator)
+    if layers is None:
+        return AutogradDataTerm(x, generator, sigma)
+    return LinearLayersDataTerm(x, layers, sigma)
+
+
+def _linear_layers(generator):
+    """Return (linear layer, type of its nonlinearity) pairs, None if it is not so."""
+    if type(generator) is not nn.Sequential:
+        return None
+    layers = []
+    for module in generator:
+        if type(module) is nn.Linear:
+            layers.append((module, nn.Identity))
+        elif type(module) in _IN_PLACE and layers and layers[-1][1] is nn.Identity:
+            layers[-1] = (layers[-1][0], type(module))
+        else:
+            return None
+    return layers
+
+
+class AutogradDataTerm:
+    """Data term of any torch module."""
+
+    def __init__(self, x, generator, sigma):
+        self.x = x
+        self.generator = generator
+        self.sigma = sigma
+
+    def value(self, z):
+        """Return the data term of each row, shape (n,)."""
+        residual = self.generator(z) - self.x
+        return residual.square().sum(1) / (2 * self.sigma**2)
+
+    def value_and_grad(self, z):
+        """Return the data term of each row and its gradient, (n,) and (n, k)."""
+        z = z.detach().expand(len(self.x), -1)
+        with torch.enable_grad():
+            z.requires_grad_()
+            x_hat = self.generator(z)
+            residual = x_hat.detach() - self.x
+            (gradient,) = torch.autograd.grad(x_hat, z, residual)
+        value = residual.square().sum(1) / (2 * self.sigma**2)
+        return value, gradient / self.sigma**2
+
+    def grad(self, z):
+        """Return the gradient of the data term, shape (n, k)."""
+        return self.value_and_grad(z)[1]
+
+    def keep(self, rows):
+        """Go on with these rows of x alone."""
+        self.x = self.x[rows]
+
+
+class LinearLayersDataTerm:
+    """Data term of linear layers with nonlinearities, by hand.
+
+    What `value_and_grad` returns lives in buffers: it is gone with the next call.
+    """
+
+    def __init__(self, x, layers, sigma):
+        self.x = x
+        self.sigma = sigma
+        self._layers = [
+            (
+                linear.weight.detach(),
+                None if linear.bias is None else linear.bias.detach(),
+                *_IN_PLACE[nonlinearity],
+            )
+            for linear, nonlinearity in layers
+        ]
+        widths = [
+            layers[0][0].in_features,
+            *(linear.out_features for linear, _ in layers),
+        ]
+        self._outputs = [x.new_empty(len(x), width) for width in widths[1:]]
+        self._gradients = [x.new_empty(len(x), width) for width in widths]
+
+    def _forward(self, z):
+        """Return the output of each layer."""
+        outputs = []
+        for (weight, bias, function, _), buffer in zip(
+            self._layers, self._outputs, strict=True
+        ):
+            z_in, z = z, buffer[: len(z)]
+            if bias is None:
+                torch.mm(z_in, weight.T, out=z)
+            else:
+                torch.addmm(bias, z_in, weight.T, out=z)
+            if function is not None:
+                function(z)
+            outputs.append(z)
+        return outputs
+
+    def _residual(self, outputs):
+        return torch.sub(outputs[-1], self.x, out=self._gradients[-1])
+
+    def _value(self, residual):
+        return torch.linalg.vector_norm(residual, dim=1).square_() / (2 * self.sigma**2)
+
+    def value(self, z):
+        """Return the data term of each row, shape (n,)."""
+        return self._value(self._residual(self._forward(z)))
+
+    def value_and_grad(self, z):
+        """Return the data term of each row and its gradient, (n,) and (n, k)."""
+        outputs = self._forward(z)
+        residual = self._residual(outputs)
+        return self._value(residual), self._backward(outputs, residual)
+
+    def grad(self, z):
+        """Return the gradient of the data term, shape (n, k)."""
+        outputs = self._forward(z)
+        return self._backward(outputs, self._residual(outputs))
+
+    def _backward(self, outputs, gradient):
+        """Pull the gradient with respect to the output back to the codes, in place."""
+        for (weight, _, _, backward), output, buffer in zip(
+            reversed(self._layers),
+            reversed(outputs),
+            reversed(self._gradients[:-1]),
+            strict=True,
+        ):
+            if backward is not None:
+                backward(gradient, output.expand_as(gradient))
+            gradient = torch.mm(gradient, weight, out=buffer)
+        return gradient.div_(self.sigma**2)
+
+    def keep(self, rows):
+        """Go on with these rows of x alone."""
+        self.x = self.x[rows]
+        self._outputs = [buffer[: len(self.x)] for buffer in self._outputs]
+        self._gradients = [buffer[: len(self.x)] for buffer in self._gradients]
