@@ -79,7 +79,7 @@ class SpikeSlab:
     def weight(self, z, out=None):
         """Weight w in d log p / dz = -z w(z), the precision averaged over both parts.
 
-        It lies between the precisions of slab and spike (Eq. 10, 31), and
+        It lies between the precisions of slab and spike (Eq. 7, 10, 31), and
         `z**2 * w / 2` majorises `-log p` up to a constant.
         """
         weight = self._spike_logit(z, out=out).sigmoid_()
@@ -93,10 +93,6 @@ class SpikeSlab:
         data term.
         """
         return v / self.weight(z).mul_(step).add_(1)
-
-    def grad(self, z):
-        """Differentiate the log density at each entry of `z` (Eq. 7, corrected)."""
-        return -z * self.weight(z)
 
     def sample(self, draw):
         """Sample codes; `draw()` gives a fresh tensor of standard normal values."""

@@ -1,5 +1,5 @@
 import math
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from scipy.special import logsumexp
 
-from sklearn_sparsegen._priors import SpikeSlab
+from sklearn_sparsegen._priors import LimitedSlab, PointSpikeSlab, SpikeSlab
 
 ALPHAS = [0.0, 1e-6, 0.01, 0.5, 0.967, 1 - 1e-9, 1.0]
 SCALES = [(1.0, 0.1), (1.0, 1e-3), (2.0, math.sqrt(0.1)), (1.0, 0.999)]
@@ -44,7 +44,6 @@ def test_against_scipy(alpha, scales, rng):
     assert_allclose(prior.slab_proba(z_tensor), slab_proba, rtol=1e-10, atol=1e-300)
     weight = slab_proba / scales[0] ** 2 + np.exp(spike - log_p) / scales[1] ** 2
     assert_allclose(prior.weight(z_tensor), weight, rtol=1e-10)
-    assert_allclose(prior.grad(z_tensor), -z * weight, rtol=1e-10)
 
 
 @pytest.mark.parametrize(("alpha", "scales"), list(product(ALPHAS, SCALES)))
@@ -53,8 +52,8 @@ def test_gradient_is_the_derivative(alpha, scales):
     z = torch.linspace(-1.5, 1.5, 401, dtype=torch.float64)
     prior, step = SpikeSlab(alpha, *scales), 1e-5 * scales[1]
     slope = (prior.log_prob(z + step) - prior.log_prob(z - step)) / (2 * step)
-    scale = prior.grad(z).abs().max().item()
-    assert_allclose(prior.grad(z), slope, atol=1e-7 * scale)
+    gradient = -z * prior.weight(z)
+    assert_allclose(gradient, slope, atol=1e-7 * gradient.abs().max().item())
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.5])
@@ -79,7 +78,6 @@ def test_finite_and_within_bounds(z, alpha, spike_scale, dtype):
     z = torch.tensor([z], dtype=dtype)
     for value in (
         prior.log_prob(z),
-        prior.grad(z),
         prior.weight(z),
         prior.slab_proba(z),
     ):
@@ -115,3 +113,107 @@ def test_samples_follow_the_density(alpha):
         return alpha * stats.norm.cdf(z) + (1 - alpha) * stats.norm.cdf(z, scale=0.1)
 
     assert stats.kstest(z.numpy(), cdf).pvalue > 0.01
+
+
+@given(
+    v=st.floats(-3, 3),
+    z=st.floats(-3, 3),
+    step=st.floats(1e-3, 10),
+    alpha=st.floats(0, 1),
+    spike_scale=st.floats(0.01, 0.99),
+)
+def test_proximal_step_minimises_its_majoriser(v, z, step, alpha, spike_scale):
+    prior = SpikeSlab(alpha, spike_scale=spike_scale)
+    v, z = (torch.tensor(value, dtype=torch.float64) for value in (v, z))
+    weight = prior.weight(z).item()
+    best = optimize.minimize_scalar(
+        lambda u: (u - v.item()) ** 2 / (2 * step) + weight * u**2 / 2,
+        bracket=(-4, 4),
+    )
+    assert_allclose(prior.prox(v, step, z), best.x, atol=1e-6)
+
+
+# The point mass --------------------------------------------------------------------
+
+
+@given(
+    v=st.floats(-3, 3),
+    step=st.floats(1e-3, 10),
+    alpha=st.one_of(st.sampled_from([0.0, 1.0]), st.floats(1e-6, 1)),
+    slab_scale=st.floats(0.1, 3),
+)
+def test_hard_threshold_is_the_proximal_step(v, step, alpha, slab_scale):
+    """Against the definition: the better of zero and the best that is not."""
+    prior = PointSpikeSlab(alpha, slab_scale)
+    cost = (
+        math.inf
+        if alpha == 0
+        else max(0, math.log1p(-alpha) - math.log(alpha))
+        if (alpha < 1)
+        else 0
+    )
+
+    def objective(u):
+        active = cost if u else 0
+        return (u - v) ** 2 / (2 * step) + active + u**2 / (2 * slab_scale**2)
+
+    best = optimize.minimize_scalar(
+        lambda u: (u - v) ** 2 / (2 * step) + u**2 / (2 * slab_scale**2),
+        bracket=(-4, 4),
+    )
+    u = prior.prox(torch.tensor(v, dtype=torch.float64), step, None)
+    lowest = min(objective(0.0), best.fun + cost)
+    assert_allclose(objective(u.item()), lowest, rtol=1e-9, atol=1e-12)
+    energy = prior.energy(u).item()
+    assert_allclose(energy, objective(u.item()) - (u.item() - v) ** 2 / (2 * step))
+
+
+@pytest.mark.parametrize("slab_scale", [1.0, 2.0])
+def test_point_mass_is_the_limit_of_narrow_spikes(slab_scale):
+    z = torch.tensor([0.0, 0.5, -2.0], dtype=torch.float64)
+    exact = PointSpikeSlab(0.1, slab_scale)
+    narrow = SpikeSlab(0.1, slab_scale, 1e-5)
+    assert_allclose(exact.log_prob(z)[1:], narrow.log_prob(z)[1:], rtol=1e-12)
+    assert_allclose(exact.log_prob(z)[0], math.log(0.9))
+    assert_allclose(exact.slab_proba(z), narrow.slab_proba(z), atol=1e-4)
+    assert_allclose(exact.weight(z)[1:], narrow.weight(z)[1:])
+    # the energy is -log p, up to a constant of active entries
+    shift = math.log(slab_scale * math.sqrt(2 * math.pi)) - math.log(0.9)
+    expected = torch.where(z == 0, 0.0, -exact.log_prob(z) - shift)
+    assert_allclose(exact.energy(z), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 1.0])
+def test_samples_of_the_point_mass(alpha):
+    generator = torch.Generator().manual_seed(0)
+    z = PointSpikeSlab(alpha, 2.0).sample(
+        lambda: torch.randn(20_000, generator=generator, dtype=torch.float64)
+    )
+    active = z[z != 0].numpy()
+    assert abs(len(active) / 20_000 - alpha) <= 4 * math.sqrt(alpha * (1 - alpha) / 2e4)
+    if len(active):
+        assert stats.kstest(active, stats.norm(scale=2).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("n_active", [1, 2, 4])
+def test_limited_slab_is_the_best_support(n_active, rng):
+    step, slab_scale = 0.3, 0.7
+    prior = LimitedSlab(n_active, slab_scale)
+    v = rng.normal(size=(20, 4))
+    u = prior.prox(torch.from_numpy(v), step, None).numpy()
+    assert ((u != 0).sum(1) == n_active).all()
+
+    def objective(u, v):
+        return ((u - v) ** 2 / (2 * step) + u**2 / (2 * slab_scale**2)).sum()
+
+    for row, start in zip(u, v, strict=True):
+        candidates = []
+        for support in combinations(range(4), n_active):
+            best = np.zeros(4)
+            index = list(support)
+            best[index] = start[index] / (1 + step / slab_scale**2)
+            candidates.append(objective(best, start))
+        assert_allclose(objective(row, start), min(candidates), rtol=1e-12)
+    assert_allclose(
+        prior.energy(torch.from_numpy(u)), u**2 / (2 * slab_scale**2), rtol=1e-12
+    )

@@ -1,0 +1,320 @@
+"""Proximal inference and the data term, against independent references in float64."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import optimize, stats
+from torch import nn
+
+from sklearn_sparsegen import _inference
+from sklearn_sparsegen._data_term import (
+    AutogradDataTerm,
+    LinearLayersDataTerm,
+    make_data_term,
+)
+from sklearn_sparsegen._generators import build_generator, mlp_generator
+from sklearn_sparsegen._priors import LimitedSlab, PointSpikeSlab, SpikeSlab
+
+SIGMA = 0.3
+
+
+def make_problem(sizes=(9,), *, n=7, k=5, d=12, seed=0, gain=2.0, **kwargs):
+    """A generator, and data from random codes."""
+    generator = build_generator(
+        lambda k, d: mlp_generator(k, d, sizes, **kwargs), k, d, seed
+    ).double()
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        generator[-2].weight *= gain
+        z = torch.randn(n, k, generator=rng, dtype=torch.float64)
+        noise = torch.randn(n, d, generator=rng, dtype=torch.float64)
+        return generator, generator(z) + SIGMA * noise
+
+
+def solve(x, generator, prior, *, z=None, sigma=SIGMA, n_steps=30, tol=-1.0, **kwargs):
+    k = generator[0].in_features
+    return _inference.proximal_steps(
+        make_data_term(x, generator, sigma),
+        x.new_zeros(1, k) if z is None else z,
+        prior,
+        n_steps=n_steps,
+        tol=tol,
+        first_step=_inference.first_step(generator, k, sigma),
+        **kwargs,
+    )
+
+
+def energy_of(x, z, generator, prior, sigma=SIGMA):
+    """The energy, by a plain evaluation of its definition."""
+    with torch.no_grad():
+        error = (x - generator(z)).square().sum(1)
+    return error / (2 * sigma**2) + prior.energy(z).sum(1)
+
+
+# The data term ----------------------------------------------------------------------
+
+
+class Opaque(nn.Module):
+    """A module of which nothing is known."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, z):
+        return self.module(z)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("sizes", [(), (6,), (6, 8)], ids="{}".format)
+@pytest.mark.parametrize("output_activation", ["identity", "sigmoid"])
+@pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
+def test_data_term_against_torch_func(activation, output_activation, sizes, shared):
+    generator, x = make_problem(
+        sizes, activation=activation, output_activation=output_activation
+    )
+    z = torch.randn(
+        1 if shared else 7,
+        5,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(1),
+    )
+
+    def reference(z, x):
+        return (x - generator(z)).square().sum() / (2 * SIGMA**2)
+
+    rows = z.expand(7, 5)
+    values = torch.stack([reference(*row) for row in zip(rows, x, strict=True)])
+    gradients = torch.func.vmap(torch.func.grad(reference))(rows, x)
+    scale = gradients.abs().max().item()
+    by_hand = make_data_term(x, generator, SIGMA)
+    assert isinstance(by_hand, LinearLayersDataTerm)
+    by_autograd = make_data_term(x, Opaque(generator), SIGMA)
+    assert isinstance(by_autograd, AutogradDataTerm)
+    for term in (by_hand, by_autograd):
+        value, gradient = term.value_and_grad(z)
+        assert_allclose(value, values.detach(), rtol=1e-12)
+        assert_allclose(gradient, gradients.detach(), atol=1e-12 * scale)
+        assert_allclose(term.grad(z), gradients.detach(), atol=1e-12 * scale)
+        assert_allclose(term.value(z).detach(), values.detach(), rtol=1e-12)
+        keep = torch.arange(7) % 2 == 0
+        term.keep(keep)
+        value, gradient = term.value_and_grad(z if shared else z[keep])
+        assert_allclose(value, values.detach()[keep], rtol=1e-12)
+        assert_allclose(gradient, gradients.detach()[keep], atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.ReLU(), nn.Linear(5, 12)],
+        [nn.Linear(5, 12), nn.ReLU(), nn.Sigmoid()],
+        [nn.Linear(5, 12), nn.Softplus()],
+        [nn.Linear(5, 12), nn.Dropout()],
+    ],
+    ids=str,
+)
+def test_other_sequences_go_through_autograd(layers):
+    x = torch.zeros(3, 12)
+    generator = nn.Sequential(*layers).eval()
+    term = make_data_term(x, generator, SIGMA)
+    assert isinstance(term, AutogradDataTerm)
+    z = torch.full((3, 5), 0.5)
+    expected = torch.func.grad(lambda z: generator(z).square().sum() / (2 * SIGMA**2))(
+        z
+    )
+    assert_allclose(term.grad(z), expected.detach(), rtol=1e-5)
+
+
+def test_layers_without_bias():
+    generator = nn.Sequential(nn.Linear(5, 12, bias=False), nn.Tanh()).double()
+    x, z = torch.ones(3, 12).double(), torch.full((3, 5), 0.5).double()
+    by_hand = make_data_term(x, generator, SIGMA)
+    by_autograd = make_data_term(x, Opaque(generator), SIGMA)
+    assert_allclose(by_hand.grad(z), by_autograd.grad(z), rtol=1e-12)
+
+
+# Proximal steps ----------------------------------------------------------------------
+
+
+PRIORS = {
+    "normal": SpikeSlab(1.0),
+    "narrow spike": SpikeSlab(0.1, spike_scale=0.05),
+    "wide spike": SpikeSlab(0.1, spike_scale=0.3),
+    "point mass": PointSpikeSlab(0.1),
+    "at most 2": LimitedSlab(2),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    name=st.sampled_from(sorted(PRIORS)),
+    sigma=st.floats(0.005, 3),
+    gain=st.floats(0.01, 30),
+    sizes=st.sampled_from([(), (9,), (6, 8)]),
+    activation=st.sampled_from(["relu", "tanh", "sigmoid"]),
+    first_step=st.floats(1e-6, 1e3),
+    n_steps=st.integers(1, 25),
+    seed=st.integers(0, 1000),
+)
+def test_energy_never_rises(
+    name, sigma, gain, sizes, activation, first_step, n_steps, seed
+):
+    prior = PRIORS[name]
+    generator, x = make_problem(sizes, gain=gain, seed=seed, activation=activation)
+    z = torch.randn(
+        7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
+    z = prior.prox(z, 0.0, z)
+    for start in (torch.zeros_like(z), z):
+        energy = energy_of(x, start, generator, prior, sigma)
+        for _ in range(3):
+            start, reported, violation = _inference.proximal_steps(
+                make_data_term(x, generator, sigma),
+                start,
+                prior,
+                n_steps=n_steps,
+                tol=-1.0,
+                first_step=first_step,
+            )
+            after = energy_of(x, start, generator, prior, sigma)
+            assert (after <= energy + 1e-9 * energy.abs()).all()
+            assert_allclose(reported, after, rtol=1e-9, atol=1e-9)
+            assert (violation >= 0).all()
+            energy = after
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("name", ["normal", "narrow spike", "wide spike", "point mass"])
+def test_converged_codes_are_stationary(name, activation):
+    prior = PRIORS[name]
+    generator, x = make_problem(activation=activation, n=40, gain=4.0)
+    z, _, violation = solve(x, generator, prior, n_steps=20_000, tol=1e-14)
+    assert (violation <= 1e-14).all()
+    z = z.requires_grad_()
+    error = (x - generator(z)).square().sum()
+    (gradient,) = torch.autograd.grad(error / (2 * SIGMA**2), z)
+    z = z.detach()
+    total = gradient + z * prior.weight(z)
+    if name != "point mass":
+        assert_allclose(total, torch.zeros_like(z), atol=1e-4)
+        return
+    active = z != 0
+    assert 0.1 < active.double().mean() < 0.9
+    assert_allclose(total[active], torch.zeros_like(total[active]), atol=1e-4)
+    # no code gains by becoming zero where the others stay
+    for j in range(z.shape[1]):
+        without = z.clone()
+        without[:, j] = 0
+        saved = energy_of(x, z, generator, prior) - energy_of(
+            x, without, generator, prior
+        )
+        local = z[:, j].abs() < 0.05  # a proximal step sees only its surroundings
+        assert (saved[local] <= 1e-9).all()
+
+
+@pytest.mark.parametrize("name", ["normal", "wide spike"])
+@pytest.mark.parametrize("activation", ["tanh", "identity"])
+def test_energy_no_higher_than_scipys(name, activation):
+    prior = PRIORS[name]
+    generator, x = make_problem(activation=activation, n=20, k=3)
+    start = torch.full((20, 3), 0.3, dtype=torch.float64)
+    _, energy, _ = solve(x, generator, prior, z=start, n_steps=5000, tol=1e-13)
+
+    def objective(z, row):
+        z = torch.from_numpy(z).requires_grad_()
+        error = (x[row] - generator(z)).square().sum() / (2 * SIGMA**2)
+        total = error - prior.log_prob(z).sum()
+        (gradient,) = torch.autograd.grad(total, z)
+        return total.item(), gradient.numpy()
+
+    reference = [
+        optimize.minimize(
+            objective, start[row].numpy(), args=(row,), jac=True, method="L-BFGS-B"
+        ).fun
+        for row in range(20)
+    ]
+    # either may end in a better one of several minima; most rows have one
+    excess = energy.numpy() - np.array(reference)
+    assert (excess <= 1e-5).mean() >= 0.9
+    assert excess.mean() <= 1e-5
+
+
+@pytest.mark.parametrize("tol", [-1.0, 1e-3])
+@pytest.mark.parametrize("name", sorted(PRIORS))
+def test_rows_do_not_depend_on_their_batch(name, tol):
+    prior = PRIORS[name]
+    generator, x = make_problem(n=23)
+    whole = solve(x, generator, prior, n_steps=40, tol=tol)
+    parts = [
+        torch.cat(part)
+        for part in zip(
+            *(
+                solve(rows, generator, prior, n_steps=40, tol=tol)
+                for rows in x.split([1, 2, 20])
+            ),
+            strict=True,
+        )
+    ]
+    order = torch.arange(23).flip(0)
+    flipped = solve(x[order], generator, prior, n_steps=40, tol=tol)
+    for together, apart, reordered in zip(whole, parts, flipped, strict=True):
+        assert_allclose(together, apart, rtol=1e-7, atol=1e-9)
+        assert_allclose(together[order], reordered, rtol=1e-7, atol=1e-9)
+
+
+def test_rows_leave_when_they_are_done():
+    generator, x = make_problem((), n=50)
+    lowest = solve(x, generator, PRIORS["normal"], n_steps=5000, tol=1e-14)[1]
+    excess = []
+    for tol in (1e-2, 1e-4, 1e-6):
+        z, energy, violation = solve(
+            x, generator, PRIORS["normal"], n_steps=5000, tol=tol
+        )
+        assert (violation <= tol).all()
+        assert_allclose(energy, energy_of(x, z, generator, PRIORS["normal"]))
+        excess.append((energy - lowest).max().item())
+    assert 0 < excess[2] < excess[1] < excess[0]
+    _, _, violation = solve(x, generator, PRIORS["normal"], n_steps=3, tol=1e-8)
+    assert (violation > 1e-8).any()
+
+
+def test_steps_stay_on_the_support():
+    generator, x = make_problem(())
+    support = torch.rand(7, 5, generator=torch.Generator().manual_seed(0)) < 0.5
+    z, _, _ = solve(
+        x, generator, SpikeSlab(1.0), n_steps=3000, tol=1e-14, support=support
+    )
+    assert_array_equal(z != 0, support)
+    # the reference: ridge regression on the columns of the support
+    weight, bias = (p.detach() for p in generator.parameters())
+    for row in range(7):
+        used = weight[:, support[row]]
+        expected = torch.linalg.solve(
+            used.T @ used + SIGMA**2 * torch.eye(used.shape[1]),
+            used.T @ (x[row] - bias),
+        )
+        assert_allclose(z[row, support[row]], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("slab_scale", [1.0, 2.0])
+def test_laplace_on_the_support_is_exact_for_a_linear_generator(slab_scale):
+    generator, x = make_problem(())
+    prior = PointSpikeSlab(0.2, slab_scale)
+    z, _, _ = solve(x, generator, prior)
+    assert 0 < (z != 0).double().mean() < 1
+    estimate = _inference.laplace_log_likelihood(x, z, generator, prior, SIGMA)
+    weight, bias = (p.detach().numpy() for p in generator.parameters())
+    for row in range(7):
+        active = (z[row] != 0).numpy()
+        used = weight[:, active] * slab_scale
+        exact = stats.multivariate_normal.logpdf(
+            x[row], bias, used @ used.T + SIGMA**2 * np.eye(12)
+        )
+        exact += active.sum() * math.log(0.2) + (~active).sum() * math.log(0.8)
+        assert_allclose(estimate[row], exact, atol=1e-8)
