@@ -65,12 +65,19 @@ class SparseGeneratorEncoder(BaseEncoder):
         Nonlinearity of the output. "auto" is "sigmoid" where the training data lie in
         [0, 1], else "identity".
 
-    generator : callable or torch.nn.Module, default=None
-        A factory `(n_components, n_features) -> torch.nn.Module` of a generator to take
-        the place of the fully connected one, or a module, which is copied with its
-        weights. Random torch operations of a factory follow `random_state`. It is used
-        in evaluation mode, so that rows do not interact. The parameters of the layers
-        above have no effect on it.
+    generator : {"convolutional"}, callable or torch.nn.Module, default=None
+        What takes the place of the fully connected generator. "convolutional" has
+        transposed convolutions, for images of `image_shape`; `hidden_layer_sizes` has
+        no effect on it. Or a factory `(n_components, n_features) -> torch.nn.Module`,
+        or a module, which is copied with its weights: the parameters of the layers
+        above have no effect on these. Random torch operations of a factory follow
+        `random_state`. A module is used in evaluation mode, so that rows do not
+        interact.
+
+    image_shape : array-like of int or None, default=None
+        Height, width and, if it is not 1, number of channels of the images that the
+        rows of X are, in the order of a row's values. Only the convolutional generator
+        asks for it; height and width must be multiples of 4 there.
 
     solver : {"gradient", "langevin", "proximal"}, default="gradient"
         How codes are inferred: by gradient steps, as in the paper; by Langevin
@@ -148,7 +155,8 @@ class SparseGeneratorEncoder(BaseEncoder):
         Number of epochs run.
 
     loss_curve_ : list of float
-        Mean energy a row in each epoch: `|x - G(z)|^2 / (2 sigma^2) - log p(z)`.
+        Mean energy a row in each epoch: `|x - G(z)|^2 / (2 sigma^2) - log p(z)`, at
+        the codes that the generator learns from.
 
     n_active_curve_ : list of float
         Mean number of active codes a row in each epoch: those likelier to be in the
@@ -227,6 +235,7 @@ class SparseGeneratorEncoder(BaseEncoder):
         activation="relu",
         output_activation="auto",
         generator=None,
+        image_shape=None,
         solver="gradient",
         n_steps=30,
         step_size=0.1,
@@ -255,6 +264,7 @@ class SparseGeneratorEncoder(BaseEncoder):
         self.activation = activation
         self.output_activation = output_activation
         self.generator = generator
+        self.image_shape = image_shape
         self.solver = solver
         self.n_steps = n_steps
         self.step_size = step_size

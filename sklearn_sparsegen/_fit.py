@@ -12,8 +12,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
-from ._generators import build_generator, check_generator, mlp_generator
-from ._torch import draw_seed, float_dtype, resolve_device, to_tensor
+from ._generators import (
+    build_generator,
+    check_generator,
+    convolutional_generator,
+    mlp_generator,
+)
+from ._torch import (
+    draw_seed,
+    float_dtype,
+    resolve_device,
+    seeded_noise,
+    to_tensor,
+)
 
 _PATIENCE = 5  # epochs in which the loss must fall by `tol` once
 
@@ -125,14 +136,8 @@ class FitMixin(CallbackSupportMixin):
         """Build the generator, and set what is learned to its start."""
         self._seed = draw_seed(self.random_state)
         self.output_activation_ = self._choose_output_activation(X)
-        factory = functools.partial(
-            mlp_generator,
-            hidden_layer_sizes=self._checked_hidden_layer_sizes(),
-            activation=self.activation,
-            output_activation=self.output_activation_,
-        )
         self.generator_ = build_generator(
-            factory if self.generator is None else self.generator,
+            self._generator_source(),
             self.n_components,
             X.shape[1],
             self._seed,
@@ -142,6 +147,28 @@ class FitMixin(CallbackSupportMixin):
         self.loss_curve_ = []
         self.n_active_curve_ = []
         self._optimizer_state = None
+
+    def _generator_source(self):
+        """Return the factory or the module that `generator` stands for."""
+        if not (self.generator is None or isinstance(self.generator, str)):
+            return self.generator
+        activations = {
+            "activation": self.activation,
+            "output_activation": self.output_activation_,
+        }
+        if self.generator is None:
+            sizes = self._checked_hidden_layer_sizes()
+            return functools.partial(
+                mlp_generator, hidden_layer_sizes=sizes, **activations
+            )
+        if self.image_shape is None:
+            raise ValueError(
+                "generator='convolutional' needs image_shape: (height, width), or "
+                "(height, width, channels) in the order of a row's values."
+            )
+        return functools.partial(
+            convolutional_generator, image_shape=self.image_shape, **activations
+        )
 
     def _checked_hidden_layer_sizes(self):
         sizes = np.ravel(self.hidden_layer_sizes)
@@ -215,11 +242,19 @@ class FitMixin(CallbackSupportMixin):
         if self.shuffle:
             np.random.default_rng(epoch_seed).shuffle(order)
         first_step = self._first_step()
+        draw = seeded_noise(
+            draw_seed(np.random.RandomState(epoch_seed)), self.generator_
+        )
         loss, n_active, all_short = 0.0, 0, []
         for batch in gen_batches(n_samples, self.batch_size):
             x = to_tensor(X[order[batch]], self.generator_)
             z, short = self._infer(x, prior, epoch_seed, first_step)
             all_short.append(z[short])
+            if self.solver == "proximal":
+                # An optimiser this good hides codes in the spike, where the prior is
+                # cheap, behind weights that grow. The posterior says that these are
+                # inactive: then they are noise, and the generator is to bear with it.
+                z = prior.redraw_spike(z, draw)
             data_term = (x - self.generator_(z)).square().sum(1) / (2 * self.sigma**2)
             optimizer.zero_grad()
             data_term.mean().backward()

@@ -1,7 +1,9 @@
 """Generators: torch modules that map codes to data, and building one."""
 
 import copy
+import math
 from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -68,6 +70,96 @@ def mlp_generator(
         for module in (layer, ACTIVATIONS[name]())
     ]
     return nn.Sequential(*layers)
+
+
+class _ToRows(nn.Module):
+    """Images (n, channel, height, width) to rows in the order of image files."""
+
+    def forward(self, images):
+        """Return rows in the order height, width, channel."""
+        return images.movedim(1, -1).flatten(1)
+
+
+def convolutional_generator(
+    n_components,
+    n_features,
+    image_shape,
+    channels=(64, 32),
+    activation="relu",
+    output_activation="identity",
+):
+    """Return a generator of images: transposed convolutions, each doubling the size.
+
+    Parameters
+    ----------
+    n_components : int
+        Width of a code.
+
+    n_features : int
+        Width of a row of data, the product of `image_shape`.
+
+    image_shape : sequence of int
+        Height, width and, unless it is 1, number of channels, in the order in which a
+        row holds them. Height and width must be multiples of `2 ** len(channels)`.
+
+    channels : sequence of int, default=(64, 32)
+        Channels of each hidden layer. A linear layer makes the first, and a transposed
+        convolution each of the others and the image.
+
+    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
+        Nonlinearity of the hidden layers.
+
+    output_activation : {"identity", "sigmoid"}, default="identity"
+        Nonlinearity of the output.
+
+    Returns
+    -------
+    generator : torch.nn.Sequential
+        From codes to rows.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` does not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> convolutional_generator(10, 192, (8, 8, 3))(torch.zeros(2, 10)).shape
+    torch.Size([2, 192])
+    """
+    if len(image_shape) not in (2, 3) or not all(
+        isinstance(size, Integral) and size > 0 for size in image_shape
+    ):
+        raise ValueError(
+            "image_shape must hold two or three integers above 0, got "
+            f"{tuple(image_shape)}."
+        )
+    height, width, n_channels = (*image_shape, 1)[:3]
+    if height * width * n_channels != n_features:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} has {height * width * n_channels} "
+            f"values, but a row of data has {n_features}."
+        )
+    scale = 2 ** len(channels)
+    if height % scale or width % scale:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} must have a height and a width that are "
+            f"multiples of {scale}, because {len(channels)} layers double them; pad "
+            "the images, or pass another generator."
+        )
+    size = (channels[0], height // scale, width // scale)
+    linear = nn.Linear(n_components, math.prod(size))
+    # He's scale, as in the fully connected generator. Each value of the next layer
+    # sees the 4 x 4 kernel at a quarter of its places, as the stride is 2.
+    gain = nn.init.calculate_gain("linear" if activation == "identity" else activation)
+    nn.init.normal_(linear.weight, std=gain / math.sqrt(n_components))
+    layers = [linear, nn.Unflatten(1, size)]
+    for n_in, n_out in pairwise((*channels, n_channels)):
+        convolution = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)
+        nn.init.normal_(convolution.weight, std=gain / math.sqrt(n_in * 4))
+        layers += [ACTIVATIONS[activation](), convolution]
+    return nn.Sequential(*layers, _ToRows(), ACTIVATIONS[output_activation]())
 
 
 def build_generator(source, n_components, n_features, seed):

@@ -94,6 +94,14 @@ class SpikeSlab:
         """
         return v / self.weight(z).mul_(step).add_(1)
 
+    def redraw_spike(self, z, draw):
+        """Return `z` with entries that are likelier in the spike drawn from it anew.
+
+        `draw(*shape)` gives standard normal values.
+        """
+        inactive = self.slab_proba(z) < 0.5
+        return torch.where(inactive, self.spike_scale * draw(*z.shape), z)
+
     def sample(self, draw):
         """Sample codes; `draw()` gives a fresh tensor of standard normal values."""
         # <=, so that alpha = 1 takes the slab even where ndtr rounds to 1
@@ -188,6 +196,10 @@ class PointSpikeSlab:
         shrinkage = 1 + step / self.slab_scale**2
         u = v / shrinkage
         return torch.where(u.square() * shrinkage > 2 * step * self._cost, u, 0)
+
+    def redraw_spike(self, z, draw):
+        """Return `z`: what is in the spike is zero, and stays so."""
+        return z
 
     def sample(self, draw):
         """Sample codes; `draw()` gives a fresh tensor of standard normal values."""

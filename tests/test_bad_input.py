@@ -86,7 +86,8 @@ def test_bad_codes(method, bad, match):
         ("decay", -1),
         ("sigma", 0),
         ("sigma", "small"),
-        ("spike_scale", 0),
+        ("spike_scale", -0.1),
+        ("spike_scale", 0),  # needs the proximal solver
         ("spike_scale", 1.0),  # as wide as the slab
         ("slab_scale", 0.05),
         ("hidden_layer_sizes", (0,)),
@@ -95,6 +96,8 @@ def test_bad_codes(method, bad, match):
         ("activation", "swish"),
         ("output_activation", "relu"),
         ("generator", "mlp"),
+        ("generator", "convolutional"),  # of what image_shape?
+        ("image_shape", 8),
         ("generator", lambda k, d: torch.nn.Linear(k, d + 1)),
         ("generator", lambda k, d: None),
         ("generator", torch.nn.Linear(2, 6)),
@@ -110,6 +113,8 @@ def test_bad_codes(method, bad, match):
         ("warm_start", None),
         ("threshold", "slab"),
         ("threshold", -0.1),
+        ("n_nonzero_coefs", 0),
+        ("n_nonzero_coefs", 2.5),
         ("sparse_output", "csr"),
         ("device", "no such device"),
         ("device", "meta"),
@@ -181,3 +186,29 @@ def test_any_array_gives_an_error_or_finite_codes(X):
     assert codes.shape == (len(X), 3)
     assert codes.dtype in (np.float32, np.float64)
     assert np.isfinite(codes).all()
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "match"),
+    [
+        ((2, 2), "image_shape=.* has 4 values, but a row of data has 6"),
+        ((2, 3), "image_shape=.* multiples of 4"),
+        ((6,), "image_shape"),
+        ((1, 2, 3, 1), "image_shape"),
+        ((2.0, 3), "image_shape"),
+        ((-2, -3), "image_shape"),
+    ],
+)
+def test_bad_image_shape(image_shape, match):
+    encoder = Encoder(generator="convolutional", image_shape=image_shape)
+    with pytest.raises(ValueError, match=match):
+        encoder.fit(X)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "error"),
+    [(0, ValueError), (-1, ValueError), (2.5, TypeError), ("a", TypeError)],
+)
+def test_bad_n_samples(n_samples, error):
+    with pytest.raises(error, match="n_samples"):
+        Encoder().fit(X).sample(n_samples)

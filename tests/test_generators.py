@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import signal
 from torch import nn
 
-from sklearn_sparsegen._generators import build_generator, mlp_generator
+from sklearn_sparsegen._generators import (
+    build_generator,
+    convolutional_generator,
+    mlp_generator,
+)
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
@@ -28,6 +33,41 @@ def test_mlp_against_numpy(activation, output_activation, sizes, rng):
         last = layer == len(sizes)
         expected = functions[output_activation if last else activation](expected)
     assert_allclose(generator(torch.from_numpy(z)).detach(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("image_shape", [(8, 8), (4, 12), (8, 4, 3)])
+@pytest.mark.parametrize("output_activation", ["identity", "sigmoid"])
+def test_convolutions_against_scipy(image_shape, output_activation, rng):
+    """A transposed convolution spreads each value over a 4 x 4 patch, two apart."""
+    n_features = int(np.prod(image_shape))
+    generator = convolutional_generator(
+        3, n_features, image_shape, (5, 2), "tanh", output_activation
+    ).double()
+    z = rng.normal(size=(2, 3))
+    linear, first, second = (
+        [p.detach().numpy() for p in generator[i].parameters()] for i in (0, 3, 5)
+    )
+
+    def convolve(images, weight, bias):
+        """Zeros between the values, a full convolution, and its middle."""
+        n, n_in, height, width = images.shape
+        spread = np.zeros((n, n_in, 2 * height, 2 * width))
+        spread[:, :, ::2, ::2] = images
+        out = np.zeros((n, weight.shape[1], 2 * height, 2 * width))
+        out += bias[:, None, None]
+        for row, i, o in np.ndindex(n, *weight.shape[:2]):
+            full = signal.convolve2d(spread[row, i], weight[i, o])
+            out[row, o] += full[1 : 2 * height + 1, 1 : 2 * width + 1]
+        return out
+
+    height, width = image_shape[:2]
+    hidden = z @ linear[0].T + linear[1]
+    hidden = np.tanh(hidden.reshape(2, 5, height // 4, width // 4))
+    expected = convolve(np.tanh(convolve(hidden, *first)), *second)
+    expected = np.moveaxis(expected, 1, -1).reshape(2, -1)
+    if output_activation == "sigmoid":
+        expected = 1 / (1 + np.exp(-expected))
+    assert_allclose(generator(torch.from_numpy(z)).detach(), expected, rtol=1e-10)
 
 
 class Noisy(nn.Module):

@@ -24,6 +24,8 @@ SETTINGS = [
     SparseGeneratorEncoder(**SMALL, solver="langevin", init="prior"),
     SparseGeneratorEncoder(**SMALL, threshold="posterior", sparse_output=True),
     SparseGeneratorEncoder(**SMALL, threshold=0.1, init="normal"),
+    SparseGeneratorEncoder(**SMALL, solver="proximal", n_nonzero_coefs=2),
+    SparseGeneratorEncoder(**SMALL, solver="proximal", spike_scale=0),
 ]
 
 

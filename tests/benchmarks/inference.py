@@ -1,0 +1,178 @@
+"""Inference side by side: speed, energy against time, and sparse codes against linear.
+
+    SPARSEGEN_DATA=folder python tests/benchmarks/inference.py
+
+prints ratios measured in one process with one torch thread, on MNIST and Fashion-MNIST:
+generators of 200-400-784 units, 10,000 training images, 40 epochs, seed 0. Spreads are
+the smallest and the largest of five repetitions. It takes about a quarter of an hour.
+"""
+
+import platform
+import time
+import warnings
+
+import numpy as np
+import torch
+from sklearn.decomposition import MiniBatchDictionaryLearning
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._data_term import make_data_term
+from sklearn_sparsegen.datasets import load_images
+from sklearn_sparsegen.metrics import peak_signal_noise_ratio
+
+# what stops short of tol is in the tables
+warnings.simplefilter("ignore", ConvergenceWarning)
+torch.set_num_threads(1)
+print(f"{platform.machine()}, one thread, torch {torch.__version__}")
+
+
+def ratios(numerator, denominator, n_repeats=5):
+    """Time two functions in turn; return the ratios of their times."""
+    numerator(), denominator()
+    results = []
+    for _ in range(n_repeats):
+        times = [time.perf_counter()]
+        for function in (numerator, denominator):
+            function()
+            times.append(time.perf_counter())
+        results.append((times[1] - times[0]) / (times[2] - times[1]))
+    return f"{np.median(results):.2f} ({min(results):.2f} to {max(results):.2f})"
+
+
+def matrix_products(encoder, batch_size, n_rows, n_steps):
+    """Return a function that does the bare matrix products of so many steps."""
+    weights = [p.detach() for p in encoder.generator_.parameters() if p.ndim == 2]
+    widths = [weights[0].shape[1], *(len(weight) for weight in weights)]
+    buffers = [torch.rand(batch_size, width) for width in widths]
+
+    def run():
+        for _ in range(n_steps * n_rows // batch_size):
+            for i, weight in enumerate(weights):
+                torch.mm(buffers[i], weight.T, out=buffers[i + 1])
+            for i, weight in reversed(list(enumerate(weights))):
+                torch.mm(buffers[i + 1], weight, out=buffers[i])
+        for buffer in buffers:
+            buffer.fill_(0.5)
+
+    return run
+
+
+def fit_by_plain_autograd(X, encoder):
+    """One epoch of the printed algorithm as one would write it in PyTorch."""
+    generator = SparseGeneratorEncoder(max_iter=1, random_state=0, alpha_init=0.9)
+    generator = generator.fit(X[:100]).generator_
+    prior, sigma = encoder._prior(), encoder.sigma
+    adam = torch.optim.Adam(generator.parameters(), lr=1e-3)
+    for x in torch.from_numpy(X).split(100):
+        z = torch.zeros(len(x), 200)
+        for _ in range(30):
+            z = z.detach().requires_grad_()
+            error = (x - generator(z)).square().sum() / (2 * sigma**2)
+            energy = error - prior.log_prob(z).sum()
+            (gradient,) = torch.autograd.grad(energy, z)
+            z = z - 0.1**2 / 2 * gradient
+        loss = (x - generator(z.detach())).square().sum(1).mean() / (2 * sigma**2)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+
+def energies(encoder, X, codes):
+    x, z = torch.from_numpy(X), torch.from_numpy(codes)
+    with torch.no_grad():
+        value = make_data_term(x, encoder.generator_, encoder.sigma).value(z)
+        return (value + encoder._prior().energy(z).sum(1)).numpy()
+
+
+def timed(function, *args):
+    start = time.perf_counter()
+    result = function(*args)
+    return result, time.perf_counter() - start
+
+
+def psnr(X, X_reconstructed):
+    return peak_signal_noise_ratio(X, X_reconstructed.astype(X.dtype)).mean()
+
+
+def accuracy(encoder, images):
+    """Linear classifier on the codes of 3,000 labelled images, on 1,000 others."""
+    scale = LogisticRegression(max_iter=300)
+    scale.fit(encoder.transform(images.X_train[:3000]), images.y_train[:3000])
+    return scale.score(encoder.transform(images.X_test[:1000]), images.y_test[:1000])
+
+
+settings = {"max_iter": 40, "tol": None, "random_state": 0}
+for name in ("mnist", "fashion_mnist"):
+    images = load_images(name)
+    X, X_test = images.X_train[:10_000], images.X_test[:1000]
+    print(f"\n{name}\n{'=' * len(name)}", flush=True)
+    printed, printed_time = timed(SparseGeneratorEncoder(**settings).fit, X)
+
+    print("printed solver, time over that of its bare matrix products:")
+    for batch_size in (100, 1000):
+        printed.set_params(batch_size=batch_size)
+        bare = matrix_products(printed, batch_size, 1000, 30)
+        ratio = ratios(lambda: printed.transform(X_test), bare)
+        print(f"  transform, batch {batch_size}: {ratio}")
+    printed.set_params(batch_size=100)
+    once = SparseGeneratorEncoder(max_iter=1, tol=None, random_state=0)
+    ratio = ratios(
+        lambda: fit_by_plain_autograd(X[:1000], printed), lambda: once.fit(X[:1000])
+    )
+    print(f"plain autograd over this fit, one epoch, batch 100: {ratio}", flush=True)
+
+    print("proximal over printed on the printed generator:")
+    print("  steps   mean energy   rows no higher   time over printed 30")
+    codes = printed.transform(X_test)
+    reference = energies(printed, X_test, codes)
+    print(f"  printed 30     {reference.mean():.1f}")
+    thousands = printed.set_params(n_steps=3000).transform(X_test)
+    print(f"  printed 3000   {energies(printed, X_test, thousands).mean():.1f}")
+    printed.set_params(n_steps=30)
+    for n_steps in (5, 6, 7, 8, 10, 15, 30):
+        printed.set_params(solver="proximal", n_steps=n_steps)
+        energy = energies(printed, X_test, printed.transform(X_test))
+        share = (energy <= reference + 1e-3).mean()
+
+        def slow():
+            printed.set_params(solver="gradient", n_steps=30).transform(X_test)
+
+        def fast(n_steps=n_steps):
+            printed.set_params(solver="proximal", n_steps=n_steps).transform(X_test)
+
+        ratio = ratios(fast, slow)
+        print(
+            f"  {n_steps:<6}  {energy.mean():<12.1f}  {share:<15.1%}  {ratio}",
+            flush=True,
+        )
+    printed.set_params(solver="gradient", n_steps=30)
+
+    exact = SparseGeneratorEncoder(
+        **settings, spike_scale=0, solver="proximal", n_steps=10
+    )
+    exact, exact_time = timed(exact.fit, X)
+    print(f"exact spike, time of fit over printed: {exact_time / printed_time:.2f}")
+    mean = X.mean(0)
+    linear = MiniBatchDictionaryLearning(
+        200, batch_size=100, max_iter=20, transform_algorithm="omp", random_state=0
+    ).fit(X - mean)
+    print("PSNR (dB)  exact zeros   dictionary   clipped to [0, 1]")
+    for n_codes in (10, 20, 40):
+        exact.set_params(n_steps=100, tol=1e-3, n_nonzero_coefs=n_codes)
+        codes = exact.transform(X_test)
+        assert (codes != 0).sum(1).max() <= n_codes
+        linear.set_params(transform_n_nonzero_coefs=n_codes)
+        X_linear = linear.transform(X_test - mean) @ linear.components_ + mean
+        print(
+            f"  {n_codes} codes   {psnr(X_test, exact.inverse_transform(codes)):.2f}"
+            f"         {psnr(X_test, X_linear):.2f}        "
+            f"{psnr(X_test, X_linear.clip(0, 1)):.2f}",
+            flush=True,
+        )
+    print(f"accuracy, printed: {accuracy(printed, images):.3f}")
+    exact.set_params(n_nonzero_coefs=None, tol=None)
+    for n_steps in (5, 10, 30):
+        exact.set_params(n_steps=n_steps)
+        print(f"accuracy, exact spike, {n_steps} steps: {accuracy(exact, images):.3f}")

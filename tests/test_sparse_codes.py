@@ -1,0 +1,161 @@
+"""The encoder with the proximal solver, exact zeros and images."""
+
+import functools
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen.datasets import load_images
+from sklearn_sparsegen.metrics import peak_signal_noise_ratio
+
+Encoder = functools.partial(
+    SparseGeneratorEncoder,
+    n_components=12,
+    hidden_layer_sizes=(20,),
+    batch_size=50,
+    alpha=0.1,
+    decay=0.09,
+    max_iter=15,
+    solver="proximal",
+    learning_rate_init=0.01,
+    random_state=0,
+    tol=None,
+)
+
+
+@pytest.fixture(scope="module")
+def exact(digits):
+    return Encoder(spike_scale=0).fit(digits)
+
+
+def reconstruct(encoder, X):
+    codes = encoder.transform(X)
+    return codes, peak_signal_noise_ratio(X, encoder.inverse_transform(codes)).mean()
+
+
+def test_inactive_codes_are_exactly_zero(exact, digits):
+    codes, psnr = reconstruct(exact, digits)
+    assert 0.05 < (codes != 0).mean() < 0.8
+    mean = np.tile(digits.mean(0), (len(digits), 1))
+    assert psnr > peak_signal_noise_ratio(digits, mean).mean() + 3
+    assert_array_equal(exact.slab_proba(codes), codes != 0)
+    assert exact.n_active_curve_[-1] < exact.n_active_curve_[0] == 12
+    # nothing to set to zero, and nothing to gain from inferring again
+    polished = Encoder(spike_scale=0, threshold="posterior").fit(digits)
+    assert_array_equal(polished.transform(digits) != 0, codes != 0)
+    csr = Encoder(spike_scale=0, sparse_output=True).fit(digits).transform(digits)
+    assert csr.nnz == np.count_nonzero(codes)
+    assert_array_equal(csr.toarray(), codes)
+
+
+def test_exact_zeros_score_and_sample(exact, digits):
+    scores = exact.score_samples(digits)
+    assert np.isfinite(scores).all()
+    assert scores.mean() > exact.score(1 - digits)
+    assert np.isfinite(exact.sample(100)).all()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_extreme_alphas_of_the_point_mass(digits, alpha):
+    encoder = Encoder(spike_scale=0, alpha=alpha, alpha_init=alpha, max_iter=2)
+    codes = encoder.fit_transform(digits)
+    assert ((codes != 0) == alpha).all()
+    assert np.isfinite(encoder.score(digits))
+    assert np.isfinite(encoder.sample(3)).all()
+
+
+@pytest.mark.parametrize("spike_scale", [0, 0.1])
+@pytest.mark.parametrize("n_nonzero_coefs", [1, 3, 12, 50])
+def test_at_most_so_many_codes(digits, spike_scale, n_nonzero_coefs):
+    encoder = Encoder(spike_scale=spike_scale).fit(digits)
+    codes, _ = reconstruct(encoder, digits)
+    limited, psnr = reconstruct(
+        encoder.set_params(n_nonzero_coefs=n_nonzero_coefs), digits
+    )
+    assert (limited != 0).sum(1).max() <= n_nonzero_coefs
+    # better than leaving out all but the largest
+    order = np.argsort(-np.abs(codes), axis=1)[:, :n_nonzero_coefs]
+    kept = np.zeros_like(codes)
+    np.put_along_axis(kept, order, np.take_along_axis(codes, order, axis=1), axis=1)
+    cut = peak_signal_noise_ratio(digits, encoder.inverse_transform(kept)).mean()
+    assert psnr > cut
+
+
+def test_threshold_and_number_together(digits):
+    encoder = Encoder(threshold=0.3, n_nonzero_coefs=3).fit(digits)
+    codes = encoder.transform(digits)
+    unlimited = encoder.set_params(threshold=None, n_nonzero_coefs=None)
+    support = np.abs(unlimited.transform(digits)) >= 0.3
+    assert not codes[~support].any()
+    assert (codes != 0).sum(1).max() <= 3
+
+
+def test_steps_short_of_tol_are_said_aloud(exact, digits):
+    encoder = Encoder(spike_scale=0).fit(digits).set_params(tol=1e-9, n_steps=3)
+    with pytest.warns(ConvergenceWarning, match="n_steps=3 short of tol=1e-09 for .* "):
+        encoder.transform(digits)
+    encoder.set_params(tol=1e-3, n_steps=1000).transform(digits)
+
+
+@pytest.mark.parametrize("spike_scale", [0, 0.1])
+def test_rows_do_not_depend_on_their_batch(digits, spike_scale):
+    encoder = Encoder(spike_scale=spike_scale, n_nonzero_coefs=4).fit(digits)
+    codes = encoder.transform(digits)
+    for batch_size in (1, 7, 300):
+        other = encoder.set_params(batch_size=batch_size).transform(digits)
+        assert_allclose(other, codes, atol=1e-6)
+    assert_allclose(encoder.transform(digits[::-1])[::-1], codes, atol=1e-6)
+
+
+def test_energy_below_the_printed_solvers(digits):
+    encoder = Encoder(solver="gradient", learning_rate_init=1e-3).fit(digits)
+
+    def energies():
+        codes = encoder.transform(digits)
+        error = ((digits - encoder.inverse_transform(codes)) ** 2).sum(1)
+        slab = 0.1 * np.exp(-(codes**2) / 2)
+        spike = 0.9 / 0.1 * np.exp(-(codes**2) / (2 * 0.1**2))
+        return error / (2 * 0.3**2) - np.log(slab + spike).sum(1)
+
+    printed = energies()
+    proximal = (encoder.set_params(solver="proximal"), energies())[1]
+    assert (proximal <= printed + 1e-9).mean() > 0.98
+    assert proximal.mean() < printed.mean()
+
+
+@pytest.mark.parametrize("image_shape", [(8, 8), (4, 8, 2)])
+def test_convolutional_generator(digits, image_shape):
+    X = digits[:100].astype(np.float32)
+    encoder = Encoder(
+        generator="convolutional", image_shape=image_shape, spike_scale=0, n_steps=10
+    ).fit(X)
+    _, psnr = reconstruct(encoder, X)
+    mean = np.tile(X.mean(0), (len(X), 1))
+    assert psnr > peak_signal_noise_ratio(X, mean).mean() + 1
+
+
+SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.6)
+
+
+def search_sigma(X, **params):
+    search = GridSearchCV(
+        Encoder(**params), {"sigma": SIGMAS}, cv=2, error_score="raise"
+    ).fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert SIGMAS[0] < search.best_params_["sigma"] < SIGMAS[-1]
+
+
+@pytest.mark.parametrize("spike_scale", [0, 0.1])
+def test_sigma_can_be_searched_on_digits(digits, spike_scale):
+    search_sigma(digits, spike_scale=spike_scale)
+
+
+def test_sigma_can_be_searched_on_mnist(data_home):
+    X = load_images("mnist", data_home=data_home).X_train[:2000]
+    search_sigma(
+        X, n_components=20, hidden_layer_sizes=(30,), batch_size=100, spike_scale=0
+    )
