@@ -4,6 +4,13 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
+
+
+def _log_normal(z, scale):
+    """Log density of a zero-mean normal of that standard deviation."""
+    constant = -math.log(scale * math.sqrt(2 * math.pi))
+    return torch.mul(z, z).mul_(-0.5 / scale**2).add_(constant)
 
 
 @dataclass(frozen=True)
@@ -51,18 +58,10 @@ class SpikeSlab:
 
     def log_prob(self, z):
         """Log density of each entry of `z` (Eq. 14, its root corrected)."""
-        slab, spike = (
-            # weight 0 is log-weight -inf: that part drops out of the sum
-            (math.log(weight) if weight else -math.inf)
-            - math.log(scale)
-            - math.log(2 * math.pi) / 2
-            - (z / scale).square() / 2
-            for weight, scale in (
-                (self.alpha, self.slab_scale),
-                (1 - self.alpha, self.spike_scale),
-            )
-        )
-        return torch.logaddexp(slab, spike)
+        if self.alpha == 0:
+            return _log_normal(z, self.spike_scale)
+        ratio = F.softplus(self._spike_logit(z), threshold=50)
+        return _log_normal(z, self.slab_scale).add_(ratio).add_(math.log(self.alpha))
 
     def slab_proba(self, z):
         """Posterior probability of the slab given each entry of `z` (Eq. 9)."""
@@ -161,9 +160,7 @@ class PointSpikeSlab:
             math.log(mass) if mass else -math.inf
             for mass in (self.alpha, 1 - self.alpha)
         )
-        log_normal = -(z / self.slab_scale).square() / 2 - math.log(
-            self.slab_scale * math.sqrt(2 * math.pi)
-        )
+        log_normal = _log_normal(z, self.slab_scale)
         return torch.where(self.support(z), log_slab + log_normal, log_spike)
 
     def energy(self, z):

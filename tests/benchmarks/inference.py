@@ -7,6 +7,7 @@ generators of 200-400-784 units, 10,000 training images, 40 epochs, seed 0. Spre
 the smallest and the largest of five repetitions. It takes about a quarter of an hour.
 """
 
+import functools
 import platform
 import time
 import warnings
@@ -25,7 +26,6 @@ from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 # what stops short of tol is in the tables
 warnings.simplefilter("ignore", ConvergenceWarning)
 torch.set_num_threads(1)
-print(f"{platform.machine()}, one thread, torch {torch.__version__}")
 
 
 def ratios(numerator, denominator, n_repeats=5):
@@ -103,18 +103,16 @@ def accuracy(encoder, images):
     return scale.score(encoder.transform(images.X_test[:1000]), images.y_test[:1000])
 
 
-settings = {"max_iter": 40, "tol": None, "random_state": 0}
-for name in ("mnist", "fashion_mnist"):
-    images = load_images(name)
-    X, X_test = images.X_train[:10_000], images.X_test[:1000]
-    print(f"\n{name}\n{'=' * len(name)}", flush=True)
-    printed, printed_time = timed(SparseGeneratorEncoder(**settings).fit, X)
+SETTINGS = {"max_iter": 40, "tol": None, "random_state": 0}
 
+
+def speed(printed, X, X_test):
+    """The printed solver against its matrix products and against autograd."""
     print("printed solver, time over that of its bare matrix products:")
     for batch_size in (100, 1000):
         printed.set_params(batch_size=batch_size)
         bare = matrix_products(printed, batch_size, 1000, 30)
-        ratio = ratios(lambda: printed.transform(X_test), bare)
+        ratio = ratios(functools.partial(printed.transform, X_test), bare)
         print(f"  transform, batch {batch_size}: {ratio}")
     printed.set_params(batch_size=100)
     once = SparseGeneratorEncoder(max_iter=1, tol=None, random_state=0)
@@ -123,56 +121,80 @@ for name in ("mnist", "fashion_mnist"):
     )
     print(f"plain autograd over this fit, one epoch, batch 100: {ratio}", flush=True)
 
+
+def energy_against_time(printed, X_test):
+    """The proximal solver against the printed one, on a generator of the latter."""
+
+    def infer(solver, n_steps):
+        return printed.set_params(solver=solver, n_steps=n_steps).transform(X_test)
+
     print("proximal over printed on the printed generator:")
-    print("  steps   mean energy   rows no higher   time over printed 30")
-    codes = printed.transform(X_test)
-    reference = energies(printed, X_test, codes)
+    print("  steps          mean energy  rows no higher  time over printed 30")
+    reference = energies(printed, X_test, infer("gradient", 30))
     print(f"  printed 30     {reference.mean():.1f}")
-    thousands = printed.set_params(n_steps=3000).transform(X_test)
-    print(f"  printed 3000   {energies(printed, X_test, thousands).mean():.1f}")
-    printed.set_params(n_steps=30)
+    lowest = energies(printed, X_test, infer("gradient", 3000))
+    print(f"  printed 3000   {lowest.mean():.1f}")
     for n_steps in (5, 6, 7, 8, 10, 15, 30):
-        printed.set_params(solver="proximal", n_steps=n_steps)
-        energy = energies(printed, X_test, printed.transform(X_test))
+        energy = energies(printed, X_test, infer("proximal", n_steps))
         share = (energy <= reference + 1e-3).mean()
-
-        def slow():
-            printed.set_params(solver="gradient", n_steps=30).transform(X_test)
-
-        def fast(n_steps=n_steps):
-            printed.set_params(solver="proximal", n_steps=n_steps).transform(X_test)
-
-        ratio = ratios(fast, slow)
+        ratio = ratios(
+            functools.partial(infer, "proximal", n_steps),
+            functools.partial(infer, "gradient", 30),
+        )
         print(
-            f"  {n_steps:<6}  {energy.mean():<12.1f}  {share:<15.1%}  {ratio}",
+            f"  proximal {n_steps:<5} {energy.mean():<12.1f} {share:<15.1%} {ratio}",
             flush=True,
         )
     printed.set_params(solver="gradient", n_steps=30)
 
-    exact = SparseGeneratorEncoder(
-        **settings, spike_scale=0, solver="proximal", n_steps=10
-    )
-    exact, exact_time = timed(exact.fit, X)
-    print(f"exact spike, time of fit over printed: {exact_time / printed_time:.2f}")
+
+def sparse_codes(printed, exact, images, X, X_test):
+    """Exact zeros against a linear dictionary, at the same number of codes."""
     mean = X.mean(0)
     linear = MiniBatchDictionaryLearning(
         200, batch_size=100, max_iter=20, transform_algorithm="omp", random_state=0
     ).fit(X - mean)
-    print("PSNR (dB)  exact zeros   dictionary   clipped to [0, 1]")
+    print("PSNR (dB)  exact zeros  dictionary  dictionary clipped to [0, 1]")
     for n_codes in (10, 20, 40):
         exact.set_params(n_steps=100, tol=1e-3, n_nonzero_coefs=n_codes)
         codes = exact.transform(X_test)
         assert (codes != 0).sum(1).max() <= n_codes
         linear.set_params(transform_n_nonzero_coefs=n_codes)
         X_linear = linear.transform(X_test - mean) @ linear.components_ + mean
+        ours, theirs, clipped = (
+            psnr(X_test, X_hat)
+            for X_hat in (
+                exact.inverse_transform(codes),
+                X_linear,
+                X_linear.clip(0, 1),
+            )
+        )
         print(
-            f"  {n_codes} codes   {psnr(X_test, exact.inverse_transform(codes)):.2f}"
-            f"         {psnr(X_test, X_linear):.2f}        "
-            f"{psnr(X_test, X_linear.clip(0, 1)):.2f}",
-            flush=True,
+            f"  {n_codes} codes {ours:<12.2f} {theirs:<11.2f} {clipped:.2f}", flush=True
         )
     print(f"accuracy, printed: {accuracy(printed, images):.3f}")
     exact.set_params(n_nonzero_coefs=None, tol=None)
     for n_steps in (5, 10, 30):
         exact.set_params(n_steps=n_steps)
         print(f"accuracy, exact spike, {n_steps} steps: {accuracy(exact, images):.3f}")
+
+
+def main(name):
+    """Print all ratios of a set of images."""
+    images = load_images(name)
+    X, X_test = images.X_train[:10_000], images.X_test[:1000]
+    print(f"\n{name}\n{'=' * len(name)}", flush=True)
+    printed, printed_time = timed(SparseGeneratorEncoder(**SETTINGS).fit, X)
+    speed(printed, X, X_test)
+    energy_against_time(printed, X_test)
+    exact = SparseGeneratorEncoder(
+        **SETTINGS, spike_scale=0, solver="proximal", n_steps=10
+    )
+    exact, exact_time = timed(exact.fit, X)
+    print(f"exact spike, time of fit over printed: {exact_time / printed_time:.2f}")
+    sparse_codes(printed, exact, images, X, X_test)
+
+
+print(f"{platform.machine()}, one thread, torch {torch.__version__}")
+for name in ("mnist", "fashion_mnist"):
+    main(name)
