@@ -2,10 +2,10 @@
 Exact zeros, and how many
 =========================
 
-With `spike_scale=0` and the proximal solver, inactive codes are exactly zero. A limit on
-their number makes them comparable with the codes of a linear dictionary, found by
-orthogonal matching pursuit: how well does each reconstruct images that it has not seen,
-from the same number of codes?
+With `spike_scale=0` and the proximal solver, inactive codes are exactly zero. A limit
+on their number makes them comparable with the codes of a linear dictionary, found by
+orthogonal matching pursuit: how well does each reconstruct images that it has not
+seen, from the same number of codes?
 """
 
 # %%
@@ -56,8 +56,8 @@ for count in counts:
     print(f"{count:2} codes: {nonlinear[-1]:.1f} dB, dictionary {linear[-1]:.1f} dB")
 
 # %%
-# With two or four codes the dictionary is ahead; from eight on the generator is, and the
-# more so the more codes there are.
+# With two or four codes the dictionary is ahead; from eight on the generator is, and
+# the more so the more codes there are.
 
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(counts, nonlinear, "o-", label="SparseGeneratorEncoder")
