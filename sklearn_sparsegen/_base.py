@@ -127,7 +127,7 @@ class BaseEncoder(
                 tol=self._inference_tol(),
                 first_step=first_step,
             )
-            short = violation > (self.tol if self.tol is not None else np.inf)
+            short = self._is_short(violation)
         else:
             z = _inference.gradient_steps(
                 term,
@@ -157,11 +157,7 @@ class BaseEncoder(
         if not len(short):
             return []
         if self.solver == "proximal":
-            return [
-                f"Inference stopped at n_steps={self.n_steps} short of tol={self.tol} "
-                f"for {len(short)} of {n_samples} rows; increase either, or set "
-                "tol=None to take n_steps steps whatever is left to gain."
-            ]
+            return [self._short_of_tol(len(short), n_samples)]
         return [
             f"Inference overshot: the energy of {len(short)} of {n_samples} rows "
             "ended above where it began; " + self._advice(short)
@@ -187,36 +183,55 @@ class BaseEncoder(
     def _inference_tol(self):
         return -1.0 if self.tol is None else self.tol  # no row is done below 0
 
-    def _first_step(self):
-        """Return the step size that proximal steps begin with."""
-        return _inference.first_step(self.generator_, self.n_components_, self.sigma)
+    def _is_short(self, violation):
+        return violation > (np.inf if self.tol is None else self.tol)
+
+    def _short_of_tol(self, n_short, n_samples):
+        return (
+            f"Inference stopped at n_steps={self.n_steps} short of tol={self.tol} for "
+            f"{n_short} of {n_samples} rows; increase either, or set tol=None to take "
+            "n_steps steps whatever is left to gain."
+        )
+
+    def _first_step(self, polish=False):
+        """Return the step size that proximal steps begin with, if there will be any."""
+        polish &= bool(self.threshold or self.n_nonzero_coefs)
+        if self.solver == "proximal" or polish:
+            return _inference.first_step(
+                self.generator_, self.n_components_, self.sigma
+            )
 
     def _infer_batches(self, X, polish=False):
         """Yield the data and the codes of each batch; warn of the rest at the end.
 
         The batches are for speed alone: no row depends on another.
         """
-        prior, first_step, all_short = self._prior(), self._first_step(), []
+        prior, first_step = self._prior(), self._first_step(polish)
+        all_short, n_unpolished = [], 0
         for batch in gen_batches(len(X), self.batch_size):
             x = to_tensor(X[batch], self.generator_)
             z, short = self._infer(x, prior, (self._seed,), first_step)
-            if polish:
-                z = self._polish(x, z, prior, first_step)
             all_short.append(z[short])
+            if polish:
+                z, short = self._polish(x, z, prior, first_step)
+                n_unpolished += short.sum().item()
             yield x, z
-        warn_of(self._complaints(all_short, len(X)))
+        complaints = self._complaints(all_short, len(X))
+        if n_unpolished and not complaints:
+            complaints = [self._short_of_tol(n_unpolished, len(X))]
+        warn_of(complaints)
 
     def _polish(self, x, z, prior, first_step):
         """Infer codes again with some of them zero: by `threshold`, or their number.
 
         Those that `threshold` sets to zero stay so. Under `n_nonzero_coefs`, steps may
-        still exchange an active code for another.
+        still exchange an active code for another. Also return which rows fell short.
         """
         slab = dataclasses.replace(prior, alpha=1.0)
         support = None
         if self.threshold == "posterior":
             support = prior.slab_proba(z) >= 0.5
-        elif self.threshold is not None:
+        elif self.threshold:
             support = z.abs() >= self.threshold
         if support is not None:
             z = z * support
@@ -225,8 +240,8 @@ class BaseEncoder(
             slab = LimitedSlab(n_active, prior.slab_scale)
             z = slab.prox(z, 0.0, z)
         elif support is None:
-            return z
-        z, _, _ = _inference.proximal_steps(
+            return z, z.new_zeros(len(z), dtype=torch.bool)
+        z, _, violation = _inference.proximal_steps(
             make_data_term(x, self.generator_, self.sigma),
             z,
             slab,
@@ -235,7 +250,7 @@ class BaseEncoder(
             first_step=first_step,
             support=support,
         )
-        return z
+        return z, self._is_short(violation)
 
     def transform(self, X):
         """Infer the codes of data.
@@ -259,7 +274,8 @@ class BaseEncoder(
         Warns
         -----
         ConvergenceWarning
-            If the energy of some rows ends above where it began.
+            If the energy of some rows ends above where it began, or if proximal steps
+            stop at `n_steps` short of `tol`.
         """
         X = self._check_data(X)
         parts = []
@@ -349,7 +365,8 @@ class BaseEncoder(
         Warns
         -----
         ConvergenceWarning
-            If the energy of some rows ends above where it began.
+            If the energy of some rows ends above where it began, or if proximal steps
+            stop at `n_steps` short of `tol`.
         """
         X = self._check_data(X)
         prior, scores = self._prior(), []

@@ -50,6 +50,8 @@ def _linear_layers(generator):
         return None
     layers = []
     for module in generator:
+        if module._forward_hooks or module._forward_pre_hooks:  # weight_norm, say
+            return None
         if type(module) is nn.Linear:
             layers.append((module, nn.Identity))
         elif type(module) in _IN_PLACE and layers and layers[-1][1] is nn.Identity:
@@ -67,6 +69,7 @@ class AutogradDataTerm:
         self.generator = generator
         self.sigma = sigma
 
+    @torch.no_grad()
     def value(self, z):
         """Return the data term of each row, shape (n,)."""
         residual = self.generator(z) - self.x

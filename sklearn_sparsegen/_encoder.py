@@ -125,9 +125,10 @@ class SparseGeneratorEncoder(BaseEncoder):
         inferred again, by proximal steps under the slab alone.
 
     n_nonzero_coefs : int or None, default=None
-        How many codes of a row `transform` leaves active at most, the others exactly
-        zero: the largest, inferred again by proximal steps that keep so many and may
-        exchange one for another. None: no limit.
+        How many codes of a row may be active in `transform`, the others being exactly
+        zero. As in orthogonal matching pursuit, the number takes the place of `alpha`:
+        from the largest codes, proximal steps go on that keep so many and may exchange
+        one for another. None: `alpha` decides.
 
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
@@ -163,7 +164,7 @@ class SparseGeneratorEncoder(BaseEncoder):
         slab than in the spike.
 
     output_activation_ : {"identity", "sigmoid"}
-        The output nonlinearity chosen for the fully connected generator.
+        The output nonlinearity chosen, for a generator that is not your own.
 
     n_components_ : int
         Number of components of a code.

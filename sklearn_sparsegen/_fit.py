@@ -63,6 +63,7 @@ class FitMixin(CallbackSupportMixin):
         ConvergenceWarning
             If fit ends before its schedule does or before the loss has settled to
             `tol`, if it is interrupted, or if inference overshoots in the last epoch.
+            Proximal steps do not overshoot, and in training may stop short of `tol`.
         """
         continues = self.warm_start and hasattr(self, "generator_")
         X = self._validate(X, reset=not continues)
@@ -250,6 +251,7 @@ class FitMixin(CallbackSupportMixin):
             x = to_tensor(X[order[batch]], self.generator_)
             z, short = self._infer(x, prior, epoch_seed, first_step)
             all_short.append(z[short])
+            n_active += (prior.slab_proba(z) > 0.5).sum().item()
             if self.solver == "proximal":
                 # An optimiser this good hides codes in the spike, where the prior is
                 # cheap, behind weights that grow. The posterior says that these are
@@ -260,7 +262,6 @@ class FitMixin(CallbackSupportMixin):
             data_term.mean().backward()
             optimizer.step()
             loss += (data_term.detach() + prior.energy(z).sum(1)).sum().item()
-            n_active += (prior.slab_proba(z) > 0.5).sum().item()
         self.n_iter_ += 1
         self.loss_curve_.append(loss / n_samples)
         self.n_active_curve_.append(n_active / n_samples)

@@ -170,7 +170,8 @@ def data_curvature(z, generator, sigma):
     J is the generator's Jacobian. By power iteration: from below.
     """
     # not torch.func, whose forward mode fails when threads share it
-    direction = torch.ones_like(z)
+    # and from an irregular direction, which no symmetry cancels
+    direction = torch.arange(z.shape[1]).to(z).cos().expand_as(z)
     for _ in range(20):
         direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-30)
         _, tangent = torch.autograd.functional.jvp(generator, z, direction)
@@ -195,9 +196,8 @@ def first_step(generator, n_components, sigma):
     From the curvature at zero; longer than is stable there, because it falls as codes
     grow, and a step that is too long is not taken.
     """
-    weight = next(generator.parameters())
-    origin = weight.new_zeros(1, n_components)
-    return 2.5 / max(data_curvature(origin, generator, sigma), 1e-6)
+    origin = next(generator.parameters()).new_zeros(1, n_components)
+    return 2.5 / max(data_curvature(origin, generator, sigma), 1.0)
 
 
 @torch.no_grad()

@@ -170,7 +170,7 @@ class PointSpikeSlab:
         `z**2 / (2 * slab_scale**2)`: the odds of mass and density at 0 leave out the
         density's constant, whose unit is that of z.
         """
-        cost = torch.where(z == 0, 0.0, self._cost)
+        cost = torch.zeros_like(z).masked_fill_(z != 0, self._cost)
         return cost + (z / self.slab_scale).square() / 2
 
     def support(self, z):

@@ -47,6 +47,8 @@ def test_inactive_codes_are_exactly_zero(exact, digits):
     # nothing to set to zero, and nothing to gain from inferring again
     polished = Encoder(spike_scale=0, threshold="posterior").fit(digits)
     assert_array_equal(polished.transform(digits) != 0, codes != 0)
+    assert_array_equal(exact.set_params(threshold=0).transform(digits), codes)
+    exact.set_params(threshold=None)
     csr = Encoder(spike_scale=0, sparse_output=True).fit(digits).transform(digits)
     assert csr.nnz == np.count_nonzero(codes)
     assert_array_equal(csr.toarray(), codes)
@@ -99,6 +101,12 @@ def test_steps_short_of_tol_are_said_aloud(exact, digits):
     with pytest.warns(ConvergenceWarning, match="n_steps=3 short of tol=1e-09 for .* "):
         encoder.transform(digits)
     encoder.set_params(tol=1e-3, n_steps=1000).transform(digits)
+    # what threshold leaves is inferred by the same steps
+    encoder = Encoder(solver="gradient", step_size=0.01, threshold=0.01).fit(digits)
+    with pytest.warns(
+        ConvergenceWarning, match="n_steps=30 short of tol=1e-09 for .* "
+    ):
+        encoder.set_params(tol=1e-9).transform(digits)
 
 
 @pytest.mark.parametrize("spike_scale", [0, 0.1])
