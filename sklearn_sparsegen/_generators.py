@@ -16,6 +16,8 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }
+# as torch.nn.init calls them
+_NONLINEARITY = {name: name for name in ACTIVATIONS} | {"identity": "linear"}
 
 
 def mlp_generator(
@@ -60,9 +62,8 @@ def mlp_generator(
     # He's scale for hidden layers: torch's own is smaller and reconstructs less well
     # with as many active codes. The biases must not all be zero: at z = 0 a ReLU
     # without one has no slope, and inference would not start.
-    nonlinearity = "linear" if activation == "identity" else activation
     for layer in linear[:-1]:
-        nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
+        nn.init.kaiming_normal_(layer.weight, nonlinearity=_NONLINEARITY[activation])
     names = [activation] * len(hidden_layer_sizes) + [output_activation]
     layers = [
         module
@@ -152,7 +153,7 @@ def convolutional_generator(
     linear = nn.Linear(n_components, math.prod(size))
     # He's scale, as in the fully connected generator. Each value of the next layer
     # sees the 4 x 4 kernel at a quarter of its places, as the stride is 2.
-    gain = nn.init.calculate_gain("linear" if activation == "identity" else activation)
+    gain = nn.init.calculate_gain(_NONLINEARITY[activation])
     nn.init.normal_(linear.weight, std=gain / math.sqrt(n_components))
     layers = [linear, nn.Unflatten(1, size)]
     for n_in, n_out in pairwise((*channels, n_channels)):

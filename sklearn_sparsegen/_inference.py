@@ -169,11 +169,11 @@ def data_curvature(z, generator, sigma):
 
     J is the generator's Jacobian. By power iteration: from below.
     """
-    # not torch.func, whose forward mode fails when threads share it
-    # and from an irregular direction, which no symmetry cancels
+    # An irregular direction: columns of J may well cancel under a regular one.
     direction = torch.arange(z.shape[1]).to(z).cos().expand_as(z)
     for _ in range(20):
         direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        # not torch.func's, whose forward mode fails when threads share it
         _, tangent = torch.autograd.functional.jvp(generator, z, direction)
         _, direction = torch.autograd.functional.vjp(generator, z, tangent)
     return direction.norm(dim=1).max().item() / sigma**2
