@@ -23,12 +23,14 @@ from ._fit import FitMixin, warn_of
 from ._generators import ACTIVATIONS
 from ._priors import LimitedSlab
 from ._torch import (
+    Recorded,
     draw_seed,
     float_dtype,
     on_cpu,
     resolve_device,
     row_noise,
     seeded_noise,
+    tensor_batches,
     to_array,
     to_tensor,
 )
@@ -97,59 +99,71 @@ class BaseEncoder(
 
     # Inference --------------------------------------------------------------------
 
-    def _infer(self, x, prior, seed, first_step):
-        """Return the codes of `x`, and which rows' inference fell short.
+    def _make_inference(self, prior, polish=False):
+        """Return a function of data and a start that infers codes.
 
-        That is, whose energy is above where it began, or, with the proximal solver,
-        which stopped short of `tol`.
+        It returns the codes, their energy, which rows fell short, and which rows did in
+        polishing. A row falls short whose energy is above where it began, or which,
+        with the proximal solver, stopped short of `tol`.
         """
-        if x.device.type == "cpu" and len(x) > _CPU_ROWS:
+        polish &= bool(self.threshold or self.n_nonzero_coefs)
+        first_step = None
+        if self.solver == "proximal" or polish:
+            first_step = _inference.first_step(
+                self.generator_, self.n_components_, self.sigma
+            )
+
+        def infer(x, start, draw=None):
+            term = make_data_term(x, self.generator_, self.sigma)
+            if self.solver == "proximal":
+                z, energy, short = self._proximal_steps(term, start, prior, first_step)
+            else:
+                z = _inference.gradient_steps(
+                    term,
+                    start,
+                    prior,
+                    n_steps=self.n_steps,
+                    step_size=self.step_size,
+                    draw=draw,
+                )
+                before, energy = (
+                    term.value(codes) + prior.energy(codes) for codes in (start, z)
+                )
+                rounding = x.shape[1] * torch.finfo(x.dtype).eps * before.abs()
+                # noise may well raise the energy
+                short = (energy > before + rounding) & (self.solver == "gradient")
+            if not polish:
+                return z, energy, short, torch.zeros_like(short)
+            return self._polish(x, z, energy, short, prior, first_step)
+
+        # noise comes from the host
+        return infer if self.solver == "langevin" else Recorded(infer)
+
+    def _infer(self, x, prior, infer, seed):
+        """Return the codes of `x`, and which rows fell short in inference and after."""
+        if x.is_cpu and len(x) > _CPU_ROWS:
             parts = [
-                self._infer(part, prior, seed, first_step)
-                for part in x.split(_CPU_ROWS)
+                self._infer(part, prior, infer, seed) for part in x.split(_CPU_ROWS)
             ]
             return tuple(torch.cat(part) for part in zip(*parts, strict=True))
-        draw = None
+        draw, noise = None, {}
         if self.init != "zeros" or self.solver == "langevin":
             draw = row_noise(x, seed, self.n_components_)
+        if self.solver == "langevin":
+            noise = {"draw": draw}
         start = {
             "zeros": lambda: x.new_zeros(1, self.n_components_),
             "normal": draw,
             "prior": lambda: prior.sample(draw),
         }[self.init]()
-        term = make_data_term(x, self.generator_, self.sigma)
-        if self.solver == "proximal":
-            z, after, violation = _inference.proximal_steps(
-                term,
-                start,
-                prior,
-                n_steps=self.n_steps,
-                tol=self._inference_tol(),
-                first_step=first_step,
-            )
-            short = self._is_short(violation)
-        else:
-            z = _inference.gradient_steps(
-                term,
-                start,
-                prior,
-                n_steps=self.n_steps,
-                step_size=self.step_size,
-                draw=draw if self.solver == "langevin" else None,
-            )
-            before, after = (
-                term.value(codes) + prior.energy(codes).sum(1) for codes in (start, z)
-            )
-            rounding = len(x[0]) * torch.finfo(x.dtype).eps * before.abs()
-            # noise may well raise the energy
-            short = (after > before + rounding) & (self.solver == "gradient")
-        diverged = ~after.isfinite()
+        z, energy, short, unpolished = infer(x, start, **noise)
+        diverged = ~energy.isfinite()
         if diverged.any():
             raise ValueError(
                 f"Inference diverged for {diverged.sum()} of {len(x)} rows: "
                 + self._advice(start.expand_as(z)[diverged])
             )
-        return z, short
+        return z, short, unpolished
 
     def _complaints(self, short, n_samples):
         """Return what to warn of, given the codes of rows that fell short."""
@@ -180,12 +194,6 @@ class BaseEncoder(
             "enlarge sigma, rescale X, or take solver='proximal'."
         )
 
-    def _inference_tol(self):
-        return -1.0 if self.tol is None else self.tol  # no row is done below 0
-
-    def _is_short(self, violation):
-        return violation > (np.inf if self.tol is None else self.tol)
-
     def _short_of_tol(self, n_short, n_samples):
         return (
             f"Inference stopped at n_steps={self.n_steps} short of tol={self.tol} for "
@@ -193,39 +201,43 @@ class BaseEncoder(
             "n_steps steps whatever is left to gain."
         )
 
-    def _first_step(self, polish=False):
-        """Return the step size that proximal steps begin with, if there will be any."""
-        polish &= bool(self.threshold or self.n_nonzero_coefs)
-        if self.solver == "proximal" or polish:
-            return _inference.first_step(
-                self.generator_, self.n_components_, self.sigma
-            )
-
     def _infer_batches(self, X, polish=False):
         """Yield the data and the codes of each batch; warn of the rest at the end.
 
         The batches are for speed alone: no row depends on another.
         """
-        prior, first_step = self._prior(), self._first_step(polish)
+        prior = self._prior()
+        infer = self._make_inference(prior, polish)
         all_short, n_unpolished = [], 0
-        for batch in gen_batches(len(X), self.batch_size):
-            x = to_tensor(X[batch], self.generator_)
-            z, short = self._infer(x, prior, (self._seed,), first_step)
+        for x in tensor_batches(X, self.batch_size, self.generator_):
+            z, short, unpolished = self._infer(x, prior, infer, (self._seed,))
             all_short.append(z[short])
-            if polish:
-                z, short = self._polish(x, z, prior, first_step)
-                n_unpolished += short.sum().item()
+            n_unpolished += unpolished.sum()
             yield x, z
         complaints = self._complaints(all_short, len(X))
         if n_unpolished and not complaints:
             complaints = [self._short_of_tol(n_unpolished, len(X))]
         warn_of(complaints)
 
-    def _polish(self, x, z, prior, first_step):
+    def _proximal_steps(self, term, z, prior, first_step, support=None):
+        """Return the codes, their energy and which rows stopped short of `tol`."""
+        tol = self.tol or 0.0
+        z, energy, violation = _inference.proximal_steps(
+            term,
+            z,
+            prior,
+            n_steps=self.n_steps,
+            tol=tol,
+            first_step=first_step,
+            support=support,
+        )
+        return z, energy, (violation > tol) & (self.tol is not None)
+
+    def _polish(self, x, z, energy, short, prior, first_step):
         """Infer codes again with some of them zero: by `threshold`, or their number.
 
         Those that `threshold` sets to zero stay so. Under `n_nonzero_coefs`, steps may
-        still exchange an active code for another. Also return which rows fell short.
+        still exchange an active code for another.
         """
         slab = dataclasses.replace(prior, alpha=1.0)
         support = None
@@ -239,18 +251,9 @@ class BaseEncoder(
             n_active = min(self.n_nonzero_coefs, self.n_components_)
             slab = LimitedSlab(n_active, prior.slab_scale)
             z = slab.prox(z, 0.0, z)
-        elif support is None:
-            return z, z.new_zeros(len(z), dtype=torch.bool)
-        z, _, violation = _inference.proximal_steps(
-            make_data_term(x, self.generator_, self.sigma),
-            z,
-            slab,
-            n_steps=self.n_steps,
-            tol=self._inference_tol(),
-            first_step=first_step,
-            support=support,
-        )
-        return z, self._is_short(violation)
+        term = make_data_term(x, self.generator_, self.sigma)
+        z, _, unpolished = self._proximal_steps(term, z, slab, first_step, support)
+        return z, energy, short, unpolished
 
     def transform(self, X):
         """Infer the codes of data.

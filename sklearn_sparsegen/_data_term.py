@@ -166,8 +166,12 @@ class LinearLayersDataTerm:
         ):
             if backward is not None:
                 backward(gradient, output.expand_as(gradient))
-            gradient = torch.mm(gradient, weight, out=buffer)
-        return gradient.div_(self.sigma**2)
+            # the last product takes the noise's variance along
+            scale = self.sigma**-2 if buffer is self._gradients[0] else 1
+            gradient = torch.addmm(
+                buffer, gradient, weight, beta=0, alpha=scale, out=buffer
+            )
+        return gradient
 
     def keep(self, rows):
         """Go on with these rows of x alone."""

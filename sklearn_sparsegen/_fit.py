@@ -9,7 +9,6 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
 from ._generators import (
@@ -23,7 +22,7 @@ from ._torch import (
     float_dtype,
     resolve_device,
     seeded_noise,
-    to_tensor,
+    tensor_batches,
 )
 
 _PATIENCE = 5  # epochs in which the loss must fall by `tol` once
@@ -242,16 +241,15 @@ class FitMixin(CallbackSupportMixin):
         order = np.arange(n_samples)
         if self.shuffle:
             np.random.default_rng(epoch_seed).shuffle(order)
-        first_step = self._first_step()
+        infer = self._make_inference(prior)
         draw = seeded_noise(
             draw_seed(np.random.RandomState(epoch_seed)), self.generator_
         )
         loss, n_active, all_short = 0.0, 0, []
-        for batch in gen_batches(n_samples, self.batch_size):
-            x = to_tensor(X[order[batch]], self.generator_)
-            z, short = self._infer(x, prior, epoch_seed, first_step)
+        for x in tensor_batches(X, self.batch_size, self.generator_, order):
+            z, short, _ = self._infer(x, prior, infer, epoch_seed)
             all_short.append(z[short])
-            n_active += (prior.slab_proba(z) > 0.5).sum().item()
+            n_active += (prior.slab_proba(z) > 0.5).sum()
             if self.solver == "proximal":
                 # An optimiser this good hides codes in the spike, where the prior is
                 # cheap, behind weights that grow. The posterior says that these are
@@ -261,10 +259,11 @@ class FitMixin(CallbackSupportMixin):
             optimizer.zero_grad()
             data_term.mean().backward()
             optimizer.step()
-            loss += (data_term.detach() + prior.energy(z).sum(1)).sum().item()
+            # summed where it is: reading it makes a GPU wait
+            loss += (data_term.detach() + prior.energy(z)).double().sum()
         self.n_iter_ += 1
-        self.loss_curve_.append(loss / n_samples)
-        self.n_active_curve_.append(n_active / n_samples)
+        self.loss_curve_.append(loss.item() / n_samples)
+        self.n_active_curve_.append(n_active.item() / n_samples)
         if self.verbose:
             print(
                 f"Epoch {self.n_iter_}: loss {self.loss_curve_[-1]:.6g}, "

@@ -12,10 +12,10 @@ import math
 
 import torch
 
-_GROW = 1.1  # of a row's step size after a step that was taken
-_SHRINK = 0.4  # and after one that was not, though it was made without momentum
-_FIRST_MOMENTUM = 2.0  # Nesterov's t; 1 would make the second step without momentum
-_COMPACT_EVERY = 5  # steps; then the rows that are done leave
+_GROW = 1.3  # of a row's step size in a move that is made, at most
+_SHRINK = 0.2, 0.5  # the same in one that is not: at most, and at least
+_LEAVE_EVERY = 5  # steps; then the rows that are done leave
+_TINY = 1e-30  # keeps 0 / 0 finite
 
 
 @torch.no_grad()
@@ -49,9 +49,9 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
     A step from z is `prior.prox(z - eta * gradient, eta)`, followed by a move on along
     the difference from the last step's result: Nesterov's momentum. Every row has a
     step size `eta`, a momentum and an end of its own. A move that would raise a row's
-    energy is not made: first the momentum is dropped, and if that was not it, the step
-    is shortened. Entries that are exactly zero gain no momentum, so that it leaves a
-    point mass alone.
+    energy is not made: the next goes without momentum. Each move, made or not, shows
+    the data term's curvature along it, and `eta` follows that. Entries that are exactly
+    zero gain no momentum, so that it leaves a point mass alone.
 
     Parameters
     ----------
@@ -94,64 +94,62 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
     z = z.expand(n, k)
     result = z.clone(), value.new_empty(n), value.new_empty(n)
     rows = torch.arange(n, device=z.device)
-    energy = value + prior.energy(z).sum(1)
+    energy = value + prior.energy(z)
     gradient = gradient.clone() if support is None else gradient * support
-    eta = energy.new_full((n, 1), first_step)
-    momentum = torch.full_like(eta, _FIRST_MOMENTUM)
-    moved_on = torch.zeros_like(eta, dtype=torch.bool)
-    proximal = prior.prox(z - eta * gradient, eta, z)
-    trial = proximal
+    eta = energy.new_full((n,), first_step)
+    age = torch.ones_like(eta)  # of the momentum, in steps
+    violation = torch.full_like(eta, math.inf)
+    done = torch.zeros_like(eta, dtype=torch.bool)
+    trial = proximal = _prox(prior, z, gradient, eta)
     for step in range(1, n_steps):
+        move = trial - z
         value, trial_gradient = term.value_and_grad(trial)
-        trial_energy = value + prior.energy(trial).sum(1)
         if support is not None:
             trial_gradient *= support
-        accepted = (trial_energy <= energy)[:, None]
-        energy = torch.where(accepted[:, 0], trial_energy, energy)
-        z = torch.where(accepted, trial, z)
-        gradient = torch.where(accepted, trial_gradient, gradient)
-        eta *= torch.where(accepted, _GROW, torch.where(moved_on, 1.0, _SHRINK))
+        # one over the data term's mean curvature along the move (Barzilai and Borwein)
+        bend = torch.linalg.vecdot(trial_gradient - gradient, move).clamp_min_(_TINY)
+        stable = torch.linalg.vecdot(move, move).div_(bend)
+        trial_energy = value + prior.energy(trial)
+        accepted = (trial_energy <= energy) > done
+        low, high = (
+            torch.where(accepted, *factors).mul_(eta)
+            for factors in ((1.0, _SHRINK[0]), (_GROW, _SHRINK[1]))
+        )
+        eta = stable.clamp_(low, high)
+        energy = torch.where(accepted, trial_energy, energy)
+        z = torch.where(accepted[:, None], trial, z)
+        gradient = torch.where(accepted[:, None], trial_gradient, gradient)
 
-        last, proximal = proximal, prior.prox(z - eta * gradient, eta, z)
-        back = z - proximal
-        violation = _violation(back, eta, energy)
-        ahead = (proximal - last).mul_(proximal != 0)
+        last, proximal = proximal, _prox(prior, z, gradient, eta)
+        # what is exactly zero stays so
+        ahead = (proximal - last).mul_(proximal.sign().abs_())
+        uphill = torch.linalg.vecdot(z - proximal, ahead) > 0
         # the momentum points uphill, or led there: restart
-        restart = ((back * ahead).sum(1, keepdim=True) > 0) | ~accepted
-        next_momentum = (1 + (1 + 4 * momentum.square()).sqrt()) / 2
-        beta = ((momentum - 1) / next_momentum).masked_fill_(restart, 0)
-        momentum = next_momentum.masked_fill_(restart, _FIRST_MOMENTUM)
-        trial = torch.addcmul(proximal, beta, ahead)
-        moved_on = beta > 0
+        age.masked_fill_(uphill | ~accepted, 0)
+        trial = torch.addcmul(proximal, (age / (age + 1))[:, None], ahead)
+        age += 1
 
-        done = violation <= tol
-        # moving the others together costs a copy, and asking a GPU costs a wait
-        if step % _COMPACT_EVERY == 0 and done.any():
-            for whole, part in zip(result, (z, energy, violation), strict=True):
-                whole[rows[done]] = part[done]
-            if done.all():
-                return result
-            left = ~done
-            term.keep(left)
-            rows, z, energy, gradient, eta, momentum, moved_on, proximal, trial = (
-                part[left]
-                for part in (
-                    rows,
-                    z,
-                    energy,
-                    gradient,
-                    eta,
-                    momentum,
-                    moved_on,
-                    proximal,
-                    trial,
-                )
-            )
-            support = None if support is None else support[left]
+        if step % _LEAVE_EVERY == 0:
+            new_violation = _violation(z - proximal, eta, energy)
+            violation = torch.where(done, violation, new_violation)
+            done |= violation <= tol
+            # moving the others together costs a copy, and asking a GPU costs a wait
+            if z.is_cpu and done.any():
+                for whole, part in zip(result, (z, energy, violation), strict=True):
+                    whole[rows[done]] = part[done]
+                left = ~done
+                if not left.any():
+                    return result
+                term.keep(left)
+                state = rows, z, energy, gradient, eta, age, violation, done
+                state = [part[left] for part in (*state, proximal, trial)]
+                rows, z, energy, gradient, eta, age, violation, done = state[:8]
+                proximal, trial = state[8:]
+                support = None if support is None else support[left]
+    violation = torch.where(done, violation, _violation(z - proximal, eta, energy))
     # the last step is still to be taken, where it helps
-    violation = _violation(z - proximal, eta, energy)
-    last_energy = term.value(proximal) + prior.energy(proximal).sum(1)
-    accepted = last_energy <= energy
+    last_energy = term.value(proximal) + prior.energy(proximal)
+    accepted = (last_energy <= energy) > done
     z = torch.where(accepted[:, None], proximal, z)
     energy = torch.where(accepted, last_energy, energy)
     for whole, part in zip(result, (z, energy, violation), strict=True):
@@ -159,9 +157,15 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
     return result
 
 
+def _prox(prior, z, gradient, eta):
+    """Proximal step of length `eta` (n,) from `z`."""
+    eta = eta[:, None]
+    return prior.prox(torch.addcmul(z, eta, gradient, value=-1), eta, z)
+
+
 def _violation(back, eta, energy):
     """Return |z - prox|^2 / eta of each row, as a share of the energy."""
-    return back.square().sum(1) / eta[:, 0] / energy.abs().clamp_min(1)
+    return torch.linalg.vecdot(back, back) / eta / energy.abs().clamp_min(1)
 
 
 def data_curvature(z, generator, sigma):

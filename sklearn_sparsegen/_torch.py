@@ -5,8 +5,10 @@ import hashlib
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from torch.utils._python_dispatch import TorchDispatchMode
+
+_PIECE_BYTES = 2**26  # of data that moves to a device at once
 
 
 def resolve_device(device):
@@ -43,6 +45,18 @@ def to_tensor(array, module):
     )
 
 
+def tensor_batches(X, batch_size, module, order=None):
+    """Yield the rows of `X`, or those that `order` names, as tensors of `batch_size`.
+
+    They move to the device of `module` many batches at a time, as each move is a wait.
+    """
+    row_bytes = X.shape[1] * next(module.parameters()).element_size()
+    n_batches = max(1, _PIECE_BYTES // (row_bytes * batch_size))
+    for piece in gen_batches(len(X), n_batches * batch_size):
+        rows = X[piece] if order is None else X[order[piece]]
+        yield from to_tensor(rows, module).split(batch_size)
+
+
 def to_array(tensor):
     """Return `tensor` as a numpy array."""
     return tensor.detach().cpu().numpy()
@@ -60,6 +74,45 @@ def on_cpu(value):
     if isinstance(value, dict):
         return {key: on_cpu(item) for key, item in value.items()}
     return value
+
+
+class Recorded:
+    """A function of tensors that a GPU runs from a recording.
+
+    The launches of many small operations take a processor longer than the operations
+    take a GPU. So the second call with tensors of given shapes records them as one CUDA
+    graph, and later ones replay that; the first readies what a recording must find
+    ready. The function must not read from the GPU, and what it closes over must not
+    change except in place.
+
+    Parameters
+    ----------
+    function : callable
+        From tensors to a tuple of tensors.
+    """
+
+    def __init__(self, function):
+        self.function = function
+        self._graphs = {}
+
+    def __call__(self, *inputs):
+        """Return what the function does: on a GPU, a copy of the recording's output."""
+        if not inputs[0].is_cuda:
+            return self.function(*inputs)
+        shapes = tuple(x.shape for x in inputs)
+        if shapes not in self._graphs:
+            self._graphs[shapes] = None
+            return self.function(*inputs)
+        if self._graphs[shapes] is None:
+            graph, places = torch.cuda.CUDAGraph(), [x.clone() for x in inputs]
+            with torch.cuda.graph(graph):
+                outputs = self.function(*places)
+            self._graphs[shapes] = graph, places, outputs
+        graph, places, outputs = self._graphs[shapes]
+        for place, x in zip(places, inputs, strict=True):
+            place.copy_(x)
+        graph.replay()
+        return tuple(output.clone() for output in outputs)
 
 
 def draw_seed(random_state):

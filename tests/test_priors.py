@@ -164,7 +164,7 @@ def test_hard_threshold_is_the_proximal_step(v, step, alpha, slab_scale):
     u = prior.prox(torch.tensor(v, dtype=torch.float64), step, None)
     lowest = min(objective(0.0), best.fun + cost)
     assert_allclose(objective(u.item()), lowest, rtol=1e-9, atol=1e-12)
-    energy = prior.energy(u).item()
+    energy = prior.energy(u[None]).item()
     assert_allclose(energy, objective(u.item()) - (u.item() - v) ** 2 / (2 * step))
 
 
@@ -180,7 +180,7 @@ def test_point_mass_is_the_limit_of_narrow_spikes(slab_scale):
     # the energy is -log p, up to a constant of active entries
     shift = math.log(slab_scale * math.sqrt(2 * math.pi)) - math.log(0.9)
     expected = torch.where(z == 0, 0.0, -exact.log_prob(z) - shift)
-    assert_allclose(exact.energy(z), expected, atol=1e-12)
+    assert_allclose(exact.energy(z[:, None]), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.2, 1.0])
@@ -215,5 +215,7 @@ def test_limited_slab_is_the_best_support(n_active, rng):
             candidates.append(objective(best, start))
         assert_allclose(objective(row, start), min(candidates), rtol=1e-12)
     assert_allclose(
-        prior.energy(torch.from_numpy(u)), u**2 / (2 * slab_scale**2), rtol=1e-12
+        prior.energy(torch.from_numpy(u)),
+        (u**2).sum(1) / (2 * slab_scale**2),
+        rtol=1e-12,
     )

@@ -53,7 +53,7 @@ def energy_of(x, z, generator, prior, sigma=SIGMA):
     """The energy, by a plain evaluation of its definition."""
     with torch.no_grad():
         error = (x - generator(z)).square().sum(1)
-    return error / (2 * sigma**2) + prior.energy(z).sum(1)
+    return error / (2 * sigma**2) + prior.energy(z)
 
 
 # The data term ----------------------------------------------------------------------

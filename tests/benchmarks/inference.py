@@ -83,7 +83,7 @@ def energies(encoder, X, codes):
     x, z = torch.from_numpy(X), torch.from_numpy(codes)
     with torch.no_grad():
         value = make_data_term(x, encoder.generator_, encoder.sigma).value(z)
-        return (value + encoder._prior().energy(z).sum(1)).numpy()
+        return (value + encoder._prior().energy(z)).numpy()
 
 
 def timed(function, *args):
