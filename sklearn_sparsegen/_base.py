@@ -237,8 +237,9 @@ class BaseEncoder(
         """Infer codes again with some of them zero: by `threshold`, or their number.
 
         Those that `threshold` sets to zero stay so. Under `n_nonzero_coefs`, steps may
-        still exchange an active code for another.
+        exchange an active code for another.
         """
+        term = make_data_term(x, self.generator_, self.sigma)
         slab = dataclasses.replace(prior, alpha=1.0)
         support = None
         if self.threshold == "posterior":
@@ -249,9 +250,16 @@ class BaseEncoder(
             z = z * support
         if self.n_nonzero_coefs is not None:
             n_active = min(self.n_nonzero_coefs, self.n_components_)
+            z = _inference.prune(
+                term,
+                z,
+                n_active,
+                prior.slab_scale,
+                first_step=first_step,
+                support=support,
+            )
             slab = LimitedSlab(n_active, prior.slab_scale)
             z = slab.prox(z, 0.0, z)
-        term = make_data_term(x, self.generator_, self.sigma)
         z, _, unpolished = self._proximal_steps(term, z, slab, first_step, support)
         return z, energy, short, unpolished
 

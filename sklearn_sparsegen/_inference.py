@@ -12,10 +12,14 @@ import math
 
 import torch
 
+from ._priors import LimitedSlab
+
 _GROW = 1.3  # of a row's step size in a move that is made, at most
 _SHRINK = 0.2, 0.5  # the same in one that is not: at most, and at least
 _LEAVE_EVERY = 5  # steps; then the rows that are done leave
 _TINY = 1e-30  # keeps 0 / 0 finite
+_KEEP = 0.85  # of the active codes, from one stage of pruning to the next
+_PRUNE_STEPS = 10  # of a stage
 
 
 @torch.no_grad()
@@ -155,6 +159,29 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
     for whole, part in zip(result, (z, energy, violation), strict=True):
         whole[rows] = part
     return result
+
+
+def prune(term, z, n_active, slab_scale, *, first_step, support=None):
+    """Lower the number of active codes of each row to `n_active`, a share at a time.
+
+    Between the cuts, proximal steps that keep so many go on, so that the components
+    left take over from those that went: the support is found from above, as by
+    backward elimination. Parameters are as for `proximal_steps`; `term` is not used up.
+    """
+    count = z.shape[1]
+    while count > n_active:
+        prior = LimitedSlab(count, slab_scale)
+        z, _, _ = proximal_steps(
+            term,
+            prior.prox(z, 0.0, z),
+            prior,
+            n_steps=_PRUNE_STEPS,
+            tol=-1.0,
+            first_step=first_step,
+            support=support,
+        )
+        count = max(n_active, int(_KEEP * count))
+    return z
 
 
 def _prox(prior, z, gradient, eta):
