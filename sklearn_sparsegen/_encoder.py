@@ -127,8 +127,8 @@ class SparseGeneratorEncoder(BaseEncoder):
     n_nonzero_coefs : int or None, default=None
         How many codes of a row may be active in `transform`, the others being exactly
         zero. As in orthogonal matching pursuit, the number takes the place of `alpha`:
-        from the largest codes, proximal steps go on that keep so many and may exchange
-        one for another. None: `alpha` decides.
+        from the codes under alpha, proximal steps go on that keep fewer and fewer, and
+        may exchange one for another. None: `alpha` decides.
 
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.

@@ -306,6 +306,39 @@ def test_steps_stay_on_the_support():
         assert_allclose(z[row, support[row]], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("limited", [True, False])
+def test_pruning_finds_better_supports_than_cutting(limited):
+    generator, x = make_problem((40,), n=200, k=30, d=50)
+    support = None
+    if limited:
+        support = torch.rand(200, 30, generator=torch.Generator().manual_seed(0)) < 0.5
+    dense, _, _ = solve(x, generator, SpikeSlab(1.0), support=support)
+    pruned = _inference.prune(
+        make_data_term(x, generator, SIGMA),
+        dense,
+        4,
+        1.0,
+        first_step=_inference.first_step(generator, 30, SIGMA),
+        support=support,
+    )
+    prior, energies = LimitedSlab(4), []
+    for start in (dense, pruned):
+        z, energy, _ = solve(
+            x,
+            generator,
+            prior,
+            z=prior.prox(start, 0.0, start),
+            n_steps=200,
+            support=support,
+        )
+        assert ((z != 0).sum(1) == 4).all()
+        assert support is None or not z[~support].any()
+        energies.append(energy)
+    cut, pruned = energies
+    assert pruned.mean() < 0.97 * cut.mean()
+    assert (pruned < cut).sum() > 1.5 * (cut < pruned).sum()
+
+
 @pytest.mark.parametrize("by_hand", [True, False])
 @pytest.mark.parametrize("limited", [True, False])
 @pytest.mark.parametrize("name", sorted(PRIORS))

@@ -42,20 +42,18 @@ def ratios(numerator, denominator, n_repeats=5):
     return f"{np.median(results):.2f} ({min(results):.2f} to {max(results):.2f})"
 
 
-def matrix_products(encoder, batch_size, n_rows, n_steps):
+def matrix_products(encoder, batch_size, n_rows, n_steps, product):
     """Return a function that does the bare matrix products of so many steps."""
     weights = [p.detach() for p in encoder.generator_.parameters() if p.ndim == 2]
-    widths = [weights[0].shape[1], *(len(weight) for weight in weights)]
-    buffers = [torch.rand(batch_size, width) for width in widths]
+    z = torch.rand(batch_size, weights[0].shape[1])
 
     def run():
         for _ in range(n_steps * n_rows // batch_size):
-            for i, weight in enumerate(weights):
-                torch.mm(buffers[i], weight.T, out=buffers[i + 1])
-            for i, weight in reversed(list(enumerate(weights))):
-                torch.mm(buffers[i + 1], weight, out=buffers[i])
-        for buffer in buffers:
-            buffer.fill_(0.5)
+            output = z
+            for weight in weights:
+                output = product(output, weight.T)
+            for weight in reversed(weights):
+                output = product(output, weight)
 
     return run
 
@@ -103,6 +101,12 @@ def accuracy(encoder, images):
     return scale.score(encoder.transform(images.X_test[:1000]), images.y_test[:1000])
 
 
+PRODUCTS = {
+    "torch.mm": torch.mm,
+    "oneDNN": lambda a, b: torch.ops.mkldnn._linear_pointwise(
+        a, b.T, None, "none", [], ""
+    ),
+}
 SETTINGS = {"max_iter": 40, "tol": None, "random_state": 0}
 
 
@@ -111,9 +115,10 @@ def speed(printed, X, X_test):
     print("printed solver, time over that of its bare matrix products:")
     for batch_size in (100, 1000):
         printed.set_params(batch_size=batch_size)
-        bare = matrix_products(printed, batch_size, 1000, 30)
-        ratio = ratios(functools.partial(printed.transform, X_test), bare)
-        print(f"  transform, batch {batch_size}: {ratio}")
+        for name, product in PRODUCTS.items():
+            bare = matrix_products(printed, batch_size, 1000, 30, product)
+            ratio = ratios(functools.partial(printed.transform, X_test), bare)
+            print(f"  transform, batch {batch_size}, products by {name}: {ratio}")
     printed.set_params(batch_size=100)
     once = SparseGeneratorEncoder(max_iter=1, tol=None, random_state=0)
     ratio = ratios(
@@ -195,6 +200,7 @@ def main(name):
     sparse_codes(printed, exact, images, X, X_test)
 
 
-print(f"{platform.machine()}, one thread, torch {torch.__version__}")
-for name in ("mnist", "fashion_mnist"):
-    main(name)
+if __name__ == "__main__":
+    print(f"{platform.machine()}, one thread, torch {torch.__version__}")
+    for name in ("mnist", "fashion_mnist"):
+        main(name)
