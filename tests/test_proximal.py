@@ -335,8 +335,8 @@ def test_pruning_finds_better_supports_than_cutting(limited):
         assert support is None or not z[~support].any()
         energies.append(energy)
     cut, pruned = energies
-    assert pruned.mean() < 0.97 * cut.mean()
-    assert (pruned < cut).sum() > 1.5 * (cut < pruned).sum()
+    assert pruned.mean() < cut.mean()
+    assert (pruned < cut).sum() > (cut < pruned).sum()
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
