@@ -108,6 +108,15 @@ PRODUCTS = {
     ),
 }
 SETTINGS = {"max_iter": 40, "tol": None, "random_state": 0}
+EXACT = {
+    **SETTINGS,
+    "solver": "proximal",
+    "n_steps": 10,
+    "spike_scale": 0,
+    "sigma": 0.2,
+    "learning_rate_init": 3e-3,
+}
+ALPHA = {"mnist": 0.05, "fashion_mnist": 0.01}
 
 
 def speed(printed, X, X_test):
@@ -192,9 +201,7 @@ def main(name):
     printed, printed_time = timed(SparseGeneratorEncoder(**SETTINGS).fit, X)
     speed(printed, X, X_test)
     energy_against_time(printed, X_test)
-    exact = SparseGeneratorEncoder(
-        **SETTINGS, spike_scale=0, solver="proximal", n_steps=10
-    )
+    exact = SparseGeneratorEncoder(**EXACT, alpha=ALPHA[name])
     exact, exact_time = timed(exact.fit, X)
     print(f"exact spike, time of fit over printed: {exact_time / printed_time:.2f}")
     sparse_codes(printed, exact, images, X, X_test)
