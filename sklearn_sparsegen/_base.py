@@ -1,7 +1,6 @@
-"""What all encoders share: transform, score, sample, and scikit-learn's manners."""
+"""What all encoders share: transform, sample, and scikit-learn's manners."""
 
 import contextlib
-import dataclasses
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
@@ -17,26 +16,17 @@ from sklearn.utils import check_array, check_scalar, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from . import _inference
-from ._data_term import make_data_term
-from ._fit import FitMixin, warn_of
+from ._fit import FitMixin, networks
 from ._generators import ACTIVATIONS
-from ._priors import LimitedSlab
 from ._torch import (
-    Recorded,
     draw_seed,
     float_dtype,
     on_cpu,
     resolve_device,
-    row_noise,
     seeded_noise,
-    tensor_batches,
     to_array,
     to_tensor,
 )
-
-_JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
-_CPU_ROWS = 256  # whose buffers stay in a processor's cache
 
 
 class BaseEncoder(
@@ -46,10 +36,98 @@ class BaseEncoder(
     BaseEstimator,
     ABC,
 ):
-    """Base of the encoders: one generator, and codes inferred through it.
+    """Base of the encoders: one generator, and a code for each row of data.
 
-    An encoder says what its prior is and what its schedule does at the start of an
-    epoch; all else is here.
+    An encoder says what its prior is, how it finds codes and what it learns from a
+    batch; all else is here.
+
+    Parameters
+    ----------
+    n_components : int, default=200
+        Number of components of a code.
+
+    sigma : float, default=0.3
+        Standard deviation of the observation noise, in units of X. A smaller one gives
+        closer reconstructions.
+
+    hidden_layer_sizes : array-like of int, default=(400,)
+        Units of each hidden layer of the generator; `()` for a linear one.
+
+    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
+        Nonlinearity of the hidden layers.
+
+    output_activation : {"auto", "identity", "sigmoid"}, default="auto"
+        Nonlinearity of the output. "auto" is "sigmoid" where the training data lie in
+        [0, 1], else "identity".
+
+    generator : {"convolutional"}, callable or torch.nn.Module, default=None
+        What takes the place of the fully connected generator. "convolutional" has
+        transposed convolutions, for images of `image_shape`; `hidden_layer_sizes` has
+        no effect on it. Or a factory `(n_components, n_features) -> torch.nn.Module`,
+        or a module, which is copied with its weights: the parameters of the layers
+        above have no effect on these. Random torch operations of a factory follow
+        `random_state`. A module is used in evaluation mode, so that rows do not
+        interact.
+
+    image_shape : array-like of int or None, default=None
+        Height, width and, if it is not 1, number of channels of the images that the
+        rows of X are, in the order of a row's values. Only the convolutional generator
+        asks for it; height and width must be multiples of 4 there.
+
+    max_iter : int, default=100
+        Maximum number of epochs.
+
+    learning_rate_init : float, default=0.001
+        Learning rate of Adam.
+
+    batch_size : int, default=100
+        Number of rows that a step of Adam, or a stride of `transform`, takes. The code
+        of a row does not depend on it, but for rounding.
+
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order each epoch.
+
+    tol : float or None, default=0.001
+        `fit` stops once the loss has not fallen by more than `tol` times its absolute
+        value in any of 5 successive epochs. None: after `max_iter` epochs.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the result of the last call.
+
+    device : str or torch.device, default="auto"
+        Where to compute. "auto" is a CUDA GPU if there is one, else the CPU.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the generator's weights, the order of rows and the noise of inference.
+        An int gives the same results in every call. The noise of a row's inference
+        depends on it and on that row alone. None takes fresh entropy at each `fit`.
+
+    verbose : int or bool, default=False
+        Whether to print a line an epoch.
+
+    Attributes
+    ----------
+    generator_ : torch.nn.Module
+        The generator learned, from codes to data.
+
+    n_iter_ : int
+        Number of epochs run.
+
+    loss_curve_ : list of float
+        Mean energy a row in each epoch: `|x - G(z)|^2 / (2 sigma^2) - log p(z)`, at
+        the codes that the generator learns from.
+
+    output_activation_ : {"identity", "sigmoid"}
+        The output nonlinearity chosen, for a generator that is not your own.
+
+    n_components_ : int
+        Number of components of a code.
+
+    n_features_in_ : int
+        Number of features seen in fit.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen in fit, where X has string names.
     """
 
     _parameter_constraints: dict = {
@@ -63,205 +141,83 @@ class BaseEncoder(
         "output_activation": [StrOptions({"auto", "identity", "sigmoid"})],
         "generator": [StrOptions({"convolutional"}), callable, None],
         "image_shape": ["array-like", None],
-        "solver": [StrOptions({"gradient", "langevin", "proximal"})],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
-        "step_size": [Interval(Real, 0, None, closed="neither")],
-        "init": [StrOptions({"zeros", "normal", "prior"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "warm_start": ["boolean"],
-        "threshold": [
-            StrOptions({"posterior"}),
-            Interval(Real, 0, None, closed="left"),
-            None,
-        ],
-        "n_nonzero_coefs": [Interval(Integral, 1, None, closed="left"), None],
-        "sparse_output": ["boolean"],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    # a parameter of encoders whose codes hold exact zeros
+    sparse_output = False
+
+    def __init__(
+        self,
+        n_components=200,
+        *,
+        sigma=0.3,
+        hidden_layer_sizes=(400,),
+        activation="relu",
+        output_activation="auto",
+        generator=None,
+        image_shape=None,
+        max_iter=100,
+        learning_rate_init=0.001,
+        batch_size=100,
+        shuffle=True,
+        tol=1e-3,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.n_components = n_components
+        self.sigma = sigma
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.output_activation = output_activation
+        self.generator = generator
+        self.image_shape = image_shape
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
 
     @abstractmethod
     def _prior(self):
         """Return the prior of the codes as it stands."""
 
     @abstractmethod
+    def _code_batches(self, X):
+        """Yield the codes of each batch of X, as `transform` gives them."""
+
+    @abstractmethod
+    def _learn(self, batches, epoch_seed, all_short):
+        """Yield the loss of each row of each batch, and figures for the curves.
+
+        `batches` yields the places of the rows in X, and the rows. Codes of rows whose
+        inference falls short are appended to `all_short`.
+        """
+
     def _begin_epoch(self):
         """Take the schedule's step of one epoch, the first included."""
 
-    @abstractmethod
     def _schedule_left(self):
         """Say what the schedule has not reached yet, "" when it is done."""
+        return ""
 
-    # Inference --------------------------------------------------------------------
-
-    def _make_inference(self, prior, polish=False):
-        """Return a function of data and a start that infers codes.
-
-        It returns the codes, their energy, which rows fell short, and which rows did in
-        polishing. A row falls short whose energy is above where it began, or which,
-        with the proximal solver, stopped short of `tol`.
-        """
-        polish &= bool(self.threshold or self.n_nonzero_coefs)
-        first_step = None
-        if self.solver == "proximal" or polish:
-            first_step = _inference.first_step(
-                self.generator_, self.n_components_, self.sigma
-            )
-
-        def infer(x, start, draw=None):
-            term = make_data_term(x, self.generator_, self.sigma)
-            if self.solver == "proximal":
-                z, energy, short = self._proximal_steps(term, start, prior, first_step)
-            else:
-                z = _inference.gradient_steps(
-                    term,
-                    start,
-                    prior,
-                    n_steps=self.n_steps,
-                    step_size=self.step_size,
-                    draw=draw,
-                )
-                before, energy = (
-                    term.value(codes) + prior.energy(codes) for codes in (start, z)
-                )
-                rounding = x.shape[1] * torch.finfo(x.dtype).eps * before.abs()
-                # noise may well raise the energy
-                short = (energy > before + rounding) & (self.solver == "gradient")
-            if not polish:
-                return z, energy, short, torch.zeros_like(short)
-            return self._polish(x, z, energy, short, prior, first_step)
-
-        # noise comes from the host
-        return infer if self.solver == "langevin" else Recorded(infer)
-
-    def _infer(self, x, prior, infer, seed):
-        """Return the codes of `x`, and which rows fell short in inference and after."""
-        if x.is_cpu and len(x) > _CPU_ROWS:
-            parts = [
-                self._infer(part, prior, infer, seed) for part in x.split(_CPU_ROWS)
-            ]
-            return tuple(torch.cat(part) for part in zip(*parts, strict=True))
-        draw, noise = None, {}
-        if self.init != "zeros" or self.solver == "langevin":
-            draw = row_noise(x, seed, self.n_components_)
-        if self.solver == "langevin":
-            noise = {"draw": draw}
-        start = {
-            "zeros": lambda: x.new_zeros(1, self.n_components_),
-            "normal": draw,
-            "prior": lambda: prior.sample(draw),
-        }[self.init]()
-        z, energy, short, unpolished = infer(x, start, **noise)
-        diverged = ~energy.isfinite()
-        if diverged.any():
-            raise ValueError(
-                f"Inference diverged for {diverged.sum()} of {len(x)} rows: "
-                + self._advice(start.expand_as(z)[diverged])
-            )
-        return z, short, unpolished
-
-    def _complaints(self, short, n_samples):
+    def _complaints(self, all_short, n_samples):
         """Return what to warn of, given the codes of rows that fell short."""
-        short = torch.cat(short)
-        if not len(short):
-            return []
-        if self.solver == "proximal":
-            return [self._short_of_tol(len(short), n_samples)]
-        return [
-            f"Inference overshot: the energy of {len(short)} of {n_samples} rows "
-            "ended above where it began; " + self._advice(short)
-        ]
-
-    def _advice(self, z):
-        """Say what would keep inference around the codes `z` from diverging."""
-        if self.solver == "proximal":
-            return "its energy is not finite; rescale X."
-        z = z[:20]  # enough for a figure of this kind
-        stable = min(
-            _inference.stable_step_size(
-                codes, self.generator_, self._prior(), self.sigma
-            )
-            for codes in (z, torch.zeros_like(z))
-        )
-        return (
-            f"step_size={self.step_size} is too long for sigma={self.sigma} and this "
-            f"generator; a step_size below {stable:.2g} is stable here. Reduce it, "
-            "enlarge sigma, rescale X, or take solver='proximal'."
-        )
-
-    def _short_of_tol(self, n_short, n_samples):
-        return (
-            f"Inference stopped at n_steps={self.n_steps} short of tol={self.tol} for "
-            f"{n_short} of {n_samples} rows; increase either, or set tol=None to take "
-            "n_steps steps whatever is left to gain."
-        )
-
-    def _infer_batches(self, X, polish=False):
-        """Yield the data and the codes of each batch; warn of the rest at the end.
-
-        The batches are for speed alone: no row depends on another.
-        """
-        prior = self._prior()
-        infer = self._make_inference(prior, polish)
-        all_short, n_unpolished = [], 0
-        for x in tensor_batches(X, self.batch_size, self.generator_):
-            z, short, unpolished = self._infer(x, prior, infer, (self._seed,))
-            all_short.append(z[short])
-            n_unpolished += unpolished.sum()
-            yield x, z
-        complaints = self._complaints(all_short, len(X))
-        if n_unpolished and not complaints:
-            complaints = [self._short_of_tol(n_unpolished, len(X))]
-        warn_of(complaints)
-
-    def _proximal_steps(self, term, z, prior, first_step, support=None):
-        """Return the codes, their energy and which rows stopped short of `tol`."""
-        tol = self.tol or 0.0
-        z, energy, violation = _inference.proximal_steps(
-            term,
-            z,
-            prior,
-            n_steps=self.n_steps,
-            tol=tol,
-            first_step=first_step,
-            support=support,
-        )
-        return z, energy, (violation > tol) & (self.tol is not None)
-
-    def _polish(self, x, z, energy, short, prior, first_step):
-        """Infer codes again with some of them zero: by `threshold`, or their number.
-
-        Those that `threshold` sets to zero stay so. Under `n_nonzero_coefs`, steps may
-        exchange an active code for another.
-        """
-        term = make_data_term(x, self.generator_, self.sigma)
-        slab = dataclasses.replace(prior, alpha=1.0)
-        support = None
-        if self.threshold == "posterior":
-            support = prior.slab_proba(z) >= 0.5
-        elif self.threshold:
-            support = z.abs() >= self.threshold
-        if support is not None:
-            z = z * support
-        if self.n_nonzero_coefs is not None:
-            n_active = min(self.n_nonzero_coefs, self.n_components_)
-            z = _inference.prune(
-                term,
-                z,
-                n_active,
-                prior.slab_scale,
-                first_step=first_step,
-                support=support,
-            )
-            slab = LimitedSlab(n_active, prior.slab_scale)
-            z = slab.prox(z, 0.0, z)
-        z, _, unpolished = self._proximal_steps(term, z, slab, first_step, support)
-        return z, energy, short, unpolished
+        return []
 
     def transform(self, X):
         """Infer the codes of data.
@@ -285,12 +241,12 @@ class BaseEncoder(
         Warns
         -----
         ConvergenceWarning
-            If the energy of some rows ends above where it began, or if proximal steps
-            stop at `n_steps` short of `tol`.
+            If inference by gradient steps ends above the energy where it began, or
+            inference by proximal steps stops at `n_steps` short of `tol`, for any row.
         """
         X = self._check_data(X)
         parts = []
-        for _, z in self._infer_batches(X, polish=True):
+        for z in self._code_batches(X):
             part = to_array(z).astype(float_dtype(X), copy=False)
             parts.append(sparse.csr_array(part) if self.sparse_output else part)
         if self.sparse_output:
@@ -349,65 +305,6 @@ class BaseEncoder(
             x = self.generator_(z)
         return to_array(x + self.sigma * draw(*x.shape))
 
-    def score_samples(self, X):
-        """Estimate the log-likelihood of each row.
-
-        Laplace's approximation around the inferred code,
-        `log p(x, z) + (k/2) log 2 pi - (1/2) log det H + (1/2) g' inv(H) g`, where g is
-        the gradient of log p(x, z), H = J'J / sigma^2 + diag(w(z)), J the Jacobian of
-        the generator and w the weight of the prior. Exact for a linear generator and
-        alpha = 1; else it misses most where inference has not arrived at its optimum.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,)
-            Estimates of log p(x), in nats, as float64.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid, or if inference diverges.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the energy of some rows ends above where it began, or if proximal steps
-            stop at `n_steps` short of `tol`.
-        """
-        X = self._check_data(X)
-        prior, scores = self._prior(), []
-        for x, z in self._infer_batches(X):
-            row_bytes = x.element_size() * x.shape[1] * z.shape[1]
-            for rows in gen_batches(len(x), max(1, _JACOBIAN_BYTES // row_bytes)):
-                score = _inference.laplace_log_likelihood(
-                    x[rows], z[rows], self.generator_, prior, self.sigma
-                )
-                scores.append(to_array(score))
-        return np.concatenate(scores)
-
-    def score(self, X, y=None):
-        """Estimate the mean log-likelihood of data.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        y : Ignored
-            Not used.
-
-        Returns
-        -------
-        score : float
-            Mean of `score_samples(X)`, in nats a row: higher is better.
-        """
-        return float(self.score_samples(X).mean())
-
     def _check_data(self, X):
         """Validate the data and the parameters of a method that infers codes."""
         check_is_fitted(self)
@@ -448,6 +345,28 @@ class BaseEncoder(
     def __setstate__(self, state):
         """Set the state, the generator back on `device` where that is there."""
         super().__setstate__(state)
-        if hasattr(self, "generator_"):
+        for network in networks(self).values():
             with contextlib.suppress(ValueError):
-                self.generator_.to(resolve_device(self.device))
+                network.to(resolve_device(self.device))
+
+
+class ScoreMixin:
+    """Mixin of encoders that estimate the log-likelihood of each row."""
+
+    def score(self, X, y=None):
+        """Estimate the mean log-likelihood of data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        y : Ignored
+            Not used.
+
+        Returns
+        -------
+        score : float
+            Mean of `score_samples(X)`, in nats a row: higher is better.
+        """
+        return float(self.score_samples(X).mean())

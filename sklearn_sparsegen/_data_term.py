@@ -3,7 +3,8 @@
 All the time of inference goes into these. A generator of linear layers, each followed
 by at most one nonlinearity, is evaluated by hand: in buffers that all steps share, at
 little more than the cost of its matrix products. Every other module goes through
-autograd, behind the same interface and with the same results.
+autograd, behind the same interface and with the same results. Features that are NaN in
+the data are not observed, and left out.
 
 Shapes: data x (n, D), codes z (n, k), or (1, k) for a code that all rows share, which
 costs one row forward instead of n.
@@ -72,30 +73,29 @@ def _linear_layers(generator):
     return layers
 
 
-class AutogradDataTerm:
-    """Data term of any torch module."""
+def make_residual(x, x_hat):
+    """Return x_hat - x, 0 where x is not observed; fit for autograd."""
+    return torch.where(x.isnan(), 0, x_hat - x)
 
-    def __init__(self, x, generator, sigma):
+
+class _DataTerm:
+    separable = True  # no row enters the value of another, so that rows can leave
+
+    def __init__(self, x, sigma):
         self.x = x
-        self.generator = generator
         self.sigma = sigma
+        missing = x.isnan()
+        # asking a GPU would be a wait
+        self._missing = None if x.is_cpu and not missing.any() else missing
 
-    @torch.no_grad()
-    def value(self, z):
-        """Return the data term of each row, shape (n,)."""
-        residual = self.generator(z) - self.x
-        return residual.square().sum(1) / (2 * self.sigma**2)
+    def _residual(self, x_hat):
+        residual = x_hat - self.x
+        if self._missing is not None:
+            residual.masked_fill_(self._missing, 0)
+        return residual
 
-    def value_and_grad(self, z):
-        """Return the data term of each row and its gradient, (n,) and (n, k)."""
-        z = z.detach().expand(len(self.x), -1)
-        with torch.enable_grad():
-            z.requires_grad_()
-            x_hat = self.generator(z)
-            residual = x_hat.detach() - self.x
-            (gradient,) = torch.autograd.grad(x_hat, z, residual)
-        value = residual.square().sum(1) / (2 * self.sigma**2)
-        return value, gradient / self.sigma**2
+    def _value(self, residual):
+        return torch.linalg.vector_norm(residual, dim=1).square_() / (2 * self.sigma**2)
 
     def grad(self, z):
         """Return the gradient of the data term, shape (n, k)."""
@@ -104,14 +104,38 @@ class AutogradDataTerm:
     def keep(self, rows):
         """Go on with these rows of x alone."""
         self.x = self.x[rows]
+        if self._missing is not None:
+            self._missing = self._missing[rows]
 
 
-class LinearLayersDataTerm:
+class AutogradDataTerm(_DataTerm):
+    """Data term of any torch module."""
+
+    def __init__(self, x, generator, sigma):
+        super().__init__(x, sigma)
+        self.generator = generator
+
+    @torch.no_grad()
+    def value(self, z):
+        """Return the data term of each row, shape (n,)."""
+        return self._value(self._residual(self.generator(z)))
+
+    def value_and_grad(self, z):
+        """Return the data term of each row and its gradient, (n,) and (n, k)."""
+        z = z.detach().expand(len(self.x), -1)
+        with torch.enable_grad():
+            z.requires_grad_()
+            x_hat = self.generator(z)
+            residual = self._residual(x_hat.detach())
+            (gradient,) = torch.autograd.grad(x_hat, z, residual)
+        return self._value(residual), gradient / self.sigma**2
+
+
+class LinearLayersDataTerm(_DataTerm):
     """Data term of linear layers with nonlinearities, by hand."""
 
     def __init__(self, x, layers, sigma):
-        self.x = x
-        self.sigma = sigma
+        super().__init__(x, sigma)
         self._layers = [
             (
                 linear.weight.detach(),
@@ -131,23 +155,20 @@ class LinearLayersDataTerm:
             outputs.append(z)
         return outputs
 
-    def _value(self, residual):
-        return torch.linalg.vector_norm(residual, dim=1).square_() / (2 * self.sigma**2)
-
     def value(self, z):
         """Return the data term of each row, shape (n,)."""
-        return self._value(self._forward(z)[-1] - self.x)
+        return self._value(self._residual(self._forward(z)[-1]))
 
     def value_and_grad(self, z):
         """Return the data term of each row and its gradient, (n,) and (n, k)."""
         outputs = self._forward(z)
-        residual = outputs[-1] - self.x
+        residual = self._residual(outputs[-1])
         return self._value(residual), self._backward(outputs, residual)
 
     def grad(self, z):
         """Return the gradient of the data term, shape (n, k)."""
         outputs = self._forward(z)
-        return self._backward(outputs, outputs[-1] - self.x)
+        return self._backward(outputs, self._residual(outputs[-1]))
 
     def _backward(self, outputs, gradient):
         """Pull the gradient with respect to the output back to the codes."""
@@ -158,7 +179,3 @@ class LinearLayersDataTerm:
                 backward(gradient, output.expand_as(gradient))
             gradient = _linear(gradient, weight.T, None)
         return gradient.div_(self.sigma**2)
-
-    def keep(self, rows):
-        """Go on with these rows of x alone."""
-        self.x = self.x[rows]

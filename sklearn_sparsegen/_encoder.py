@@ -1,16 +1,19 @@
 """SparseGeneratorEncoder, the paper's model."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseEncoder
+from ._docs import share_descriptions
+from ._fit import PartialFitMixin
+from ._posterior import LaplaceScoreMixin, PosteriorEncoder
 from ._priors import PointSpikeSlab, SpikeSlab
 
 
-class SparseGeneratorEncoder(BaseEncoder):
+@share_descriptions
+class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncoder):
     r"""Sparse nonlinear codes from one generator network and no encoder.
 
     The model of a row of data x with code z is
@@ -27,9 +30,6 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     Parameters
     ----------
-    n_components : int, default=200
-        Number of components of a code.
-
     alpha : float, default=0.01
         Prior probability of the slab at the end of the schedule, in [0, 1]: about the
         share of active codes. 1 gives dense codes under a normal prior.
@@ -55,30 +55,6 @@ class SparseGeneratorEncoder(BaseEncoder):
     slab_scale : float, default=1.0
         Standard deviation of the slab.
 
-    hidden_layer_sizes : array-like of int, default=(400,)
-        Units of each hidden layer of the generator; `()` for a linear one.
-
-    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
-        Nonlinearity of the hidden layers.
-
-    output_activation : {"auto", "identity", "sigmoid"}, default="auto"
-        Nonlinearity of the output. "auto" is "sigmoid" where the training data lie in
-        [0, 1], else "identity".
-
-    generator : {"convolutional"}, callable or torch.nn.Module, default=None
-        What takes the place of the fully connected generator. "convolutional" has
-        transposed convolutions, for images of `image_shape`; `hidden_layer_sizes` has
-        no effect on it. Or a factory `(n_components, n_features) -> torch.nn.Module`,
-        or a module, which is copied with its weights: the parameters of the layers
-        above have no effect on these. Random torch operations of a factory follow
-        `random_state`. A module is used in evaluation mode, so that rows do not
-        interact.
-
-    image_shape : array-like of int or None, default=None
-        Height, width and, if it is not 1, number of channels of the images that the
-        rows of X are, in the order of a row's values. Only the convolutional generator
-        asks for it; height and width must be multiples of 4 there.
-
     solver : {"gradient", "langevin", "proximal"}, default="gradient"
         How codes are inferred: by gradient steps, as in the paper; by Langevin
         dynamics, which adds noise to each step; or by accelerated proximal steps, which
@@ -98,16 +74,6 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     max_iter : int, default=100
         Maximum number of epochs. From 1 to 0.01 alpha takes 30 at the default `decay`.
-
-    learning_rate_init : float, default=0.001
-        Learning rate of Adam.
-
-    batch_size : int, default=100
-        Number of rows that a step of Adam, or a stride of `transform`, takes. The code
-        of a row does not depend on it, but for rounding.
-
-    shuffle : bool, default=True
-        Whether to visit the rows in a new order each epoch.
 
     tol : float or None, default=0.001
         `fit` stops once alpha has arrived and the loss has not fallen by more than
@@ -133,47 +99,14 @@ class SparseGeneratorEncoder(BaseEncoder):
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
 
-    device : str or torch.device, default="auto"
-        Where to compute. "auto" is a CUDA GPU if there is one, else the CPU.
-
-    random_state : int, RandomState instance or None, default=None
-        Seed of the generator's weights, the order of rows and the noise of inference.
-        An int gives the same results in every call. The noise of a row's inference
-        depends on it and on that row alone. None takes fresh entropy at each `fit`.
-
-    verbose : int or bool, default=False
-        Whether to print a line an epoch.
-
     Attributes
     ----------
-    generator_ : torch.nn.Module
-        The generator learned, from codes to data.
-
     alpha_ : float
         The value that alpha has reached, which `transform` infers with.
-
-    n_iter_ : int
-        Number of epochs run.
-
-    loss_curve_ : list of float
-        Mean energy a row in each epoch: `|x - G(z)|^2 / (2 sigma^2) - log p(z)`, at
-        the codes that the generator learns from.
 
     n_active_curve_ : list of float
         Mean number of active codes a row in each epoch: those likelier to be in the
         slab than in the spike.
-
-    output_activation_ : {"identity", "sigmoid"}
-        The output nonlinearity chosen, for a generator that is not your own.
-
-    n_components_ : int
-        Number of components of a code.
-
-    n_features_in_ : int
-        Number of features seen in fit.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen in fit, where X has string names.
 
     See Also
     --------
@@ -214,13 +147,25 @@ class SparseGeneratorEncoder(BaseEncoder):
     """
 
     _parameter_constraints: dict = {
-        **BaseEncoder._parameter_constraints,
+        **PosteriorEncoder._parameter_constraints,
         "alpha": [Interval(Real, 0, 1, closed="both")],
         "alpha_init": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, None, closed="left")],
         "spike_scale": [Interval(Real, 0, None, closed="left")],
         "slab_scale": [Interval(Real, 0, None, closed="neither")],
+        "solver": [StrOptions({"gradient", "langevin", "proximal"})],
+        "step_size": [Interval(Real, 0, None, closed="neither")],
+        "init": [StrOptions({"zeros", "normal", "prior"})],
+        "threshold": [
+            StrOptions({"posterior"}),
+            Interval(Real, 0, None, closed="left"),
+            None,
+        ],
+        "n_nonzero_coefs": [Interval(Integral, 1, None, closed="left"), None],
+        "sparse_output": ["boolean"],
     }
+
+    _curves = ("loss", "n_active")
 
     def __init__(
         self,
@@ -254,34 +199,36 @@ class SparseGeneratorEncoder(BaseEncoder):
         random_state=None,
         verbose=False,
     ):
-        self.n_components = n_components
+        super().__init__(
+            n_components,
+            sigma=sigma,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            output_activation=output_activation,
+            generator=generator,
+            image_shape=image_shape,
+            max_iter=max_iter,
+            learning_rate_init=learning_rate_init,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            tol=tol,
+            warm_start=warm_start,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.alpha = alpha
         self.alpha_init = alpha_init
         self.decay = decay
-        self.sigma = sigma
         self.spike_scale = spike_scale
         self.slab_scale = slab_scale
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.output_activation = output_activation
-        self.generator = generator
-        self.image_shape = image_shape
         self.solver = solver
         self.n_steps = n_steps
         self.step_size = step_size
         self.init = init
-        self.max_iter = max_iter
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.tol = tol
-        self.warm_start = warm_start
         self.threshold = threshold
         self.n_nonzero_coefs = n_nonzero_coefs
         self.sparse_output = sparse_output
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
 
     def slab_proba(self, X):
         """Posterior probability of the slab for each entry of given codes.

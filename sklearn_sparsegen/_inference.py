@@ -12,6 +12,7 @@ import math
 
 import torch
 
+from ._data_term import make_residual
 from ._priors import LimitedSlab
 
 _GROW = 1.3  # of a row's step size in a move that is made, at most
@@ -131,6 +132,8 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
         # the momentum points uphill, or led there: restart
         age.masked_fill_(uphill | ~accepted, 0)
         trial = torch.addcmul(proximal, (age / (age + 1))[:, None], ahead)
+        if prior.nonnegative:
+            trial.clamp_min_(0)
         age += 1
 
         if step % _LEAVE_EVERY == 0:
@@ -138,7 +141,7 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
             violation = torch.where(done, violation, new_violation)
             done |= violation <= tol
             # moving the others together costs a copy, and asking a GPU costs a wait
-            if z.is_cpu and done.any():
+            if term.separable and z.is_cpu and done.any():
                 for whole, part in zip(result, (z, energy, violation), strict=True):
                     whole[rows[done]] = part[done]
                 left = ~done
@@ -242,17 +245,18 @@ def laplace_log_likelihood(x, z, generator, prior, sigma):
     weight and J the generator's Jacobian: H is positive definite wherever z is, and the
     last term allows for codes that have not arrived at the maximum. Exact for a linear
     generator and a normal prior. Entries that the prior gives a mass and no density are
-    left out of k, g and H: their mass is in log p(x, z). Holds J, of n D k entries, in
-    memory.
+    left out of k, g and H: their mass is in log p(x, z). Features that are NaN in x are
+    left out of D and J: p is that of the others. Holds J, of n D k entries, in memory.
     """
     # (n, D, k); a generator takes batches, so each row goes through as a batch of one
     jacobian = torch.func.vmap(torch.func.jacfwd(lambda row: generator(row[None])[0]))(
         z
     )
     support = prior.support(z)
-    jacobian *= support[:, None]
-    residual = (x - generator(z)) / sigma
-    gradient = (jacobian.mT @ residual[:, :, None] / sigma).squeeze(2)
+    observed = ~x.isnan()
+    jacobian *= observed[:, :, None] & support[:, None]
+    residual = make_residual(x, generator(z)) / sigma
+    gradient = -(jacobian.mT @ residual[:, :, None] / sigma).squeeze(2)
     gradient -= z * prior.weight(z)
     # float64 from here: the determinant of 800 components outruns float32
     hessian = (jacobian.mT @ jacobian).double() / sigma**2
@@ -266,11 +270,11 @@ def laplace_log_likelihood(x, z, generator, prior, sigma):
     log_joint = (
         prior.log_prob(z.double()).sum(1)
         - residual.double().square().sum(1) / 2
-        - x.shape[1] * math.log(2 * math.pi * sigma**2) / 2
+        - observed.double().sum(1) * math.log(2 * math.pi * sigma**2) / 2
     )
     return (
         log_joint
-        + support.sum(1) * math.log(2 * math.pi) / 2
+        + support.double().sum(1) * math.log(2 * math.pi) / 2
         - half_log_det
         + whitened.square().sum((1, 2)) / 2
     )

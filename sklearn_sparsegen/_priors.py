@@ -52,6 +52,8 @@ class SpikeSlab:
     slab_scale: float = 1.0
     spike_scale: float = 0.1
 
+    nonnegative = False
+
     @property
     def _precision_gap(self):
         return self.spike_scale**-2 - self.slab_scale**-2
@@ -154,6 +156,8 @@ class PointSpikeSlab:
     alpha: float
     slab_scale: float = 1.0
 
+    nonnegative = False
+
     @property
     def _cost(self):
         """Energy of being active, log((1 - alpha) / alpha) where that is positive."""
@@ -234,6 +238,8 @@ class LimitedSlab:
     n_active: int
     slab_scale: float = 1.0
 
+    nonnegative = False
+
     def energy(self, z):
         """Return -log p of each code, up to a constant, on the support."""
         return torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
@@ -243,3 +249,46 @@ class LimitedSlab:
         largest = v.abs().topk(self.n_active, dim=1).indices
         kept = torch.zeros_like(v).scatter_(1, largest, v.gather(1, largest))
         return kept / (1 + step / self.slab_scale**2)
+
+
+@dataclass(frozen=True)
+class Exponential:
+    r"""Exponential prior of one non-negative component, :math:`r e^{-r z}`.
+
+    Its proximal step has exact zeros.
+
+    Parameters
+    ----------
+    rate : float
+        r, one over the mean.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Exponential(2.0).prox(torch.tensor([0.1, 0.5, -1.0]), 0.1, None)
+    tensor([0.0000, 0.3000, 0.0000])
+    """
+
+    rate: float
+
+    nonnegative = True
+
+    def energy(self, z):
+        """Return -log p of each code, up to a constant, where none is negative."""
+        return self.rate * z.sum(-1)
+
+    def prox(self, v, step, z):
+        """Proximal step from `v`: a soft threshold to what is not negative."""
+        return (v - self.rate * step).clamp_min_(0)
+
+    def slab_proba(self, z):
+        """Return 1 where `z` is active, else 0."""
+        return (z > 0).to(z.dtype)
+
+    def redraw_spike(self, z, draw):
+        """Return `z`: what is inactive is zero, and stays so."""
+        return z
+
+    def sample(self, draw):
+        """Sample codes; `draw()` gives a fresh tensor of standard normal values."""
+        return torch.special.log_ndtr(draw()) / -self.rate

@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen import SparseGeneratorEncoder, baselines
 
 SMALL = {"n_components": 3, "hidden_layer_sizes": (8,), "max_iter": 5}
 SETTINGS = [
@@ -26,13 +26,23 @@ SETTINGS = [
     SparseGeneratorEncoder(**SMALL, threshold=0.1, init="normal"),
     SparseGeneratorEncoder(**SMALL, solver="proximal", n_nonzero_coefs=2),
     SparseGeneratorEncoder(**SMALL, solver="proximal", spike_scale=0),
+    baselines.ShortRunEncoder(**SMALL),
+    baselines.ABPEncoder(**SMALL),
+    baselines.VAEEncoder(**SMALL),
+    baselines.VSCEncoder(**SMALL, alpha=0.5),
+    baselines.VSCEncoder(**SMALL, n_pseudo_inputs=2),
+    baselines.VarianceSparseEncoder(**SMALL),
+]
+DEFAULTS = [
+    SparseGeneratorEncoder(),
+    *(getattr(baselines, name)() for name in baselines.__all__),
 ]
 
 
 # The checks fit data of any scale for a few epochs, as it suits them; scikit-learn's
 # own runs of them ignore this warning too.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([SparseGeneratorEncoder(), *SETTINGS])
+@parametrize_with_checks([*DEFAULTS, *SETTINGS])
 def test_common_checks(estimator, check):
     check(estimator)
 

@@ -1,0 +1,303 @@
+"""Encoders without a second network: codes are inferred through the generator."""
+
+import dataclasses
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import Interval
+
+from . import _inference
+from ._base import BaseEncoder, ScoreMixin
+from ._data_term import make_data_term, make_residual
+from ._fit import warn_of
+from ._priors import LimitedSlab
+from ._torch import (
+    Recorded,
+    draw_seed,
+    row_noise,
+    seeded_noise,
+    tensor_batches,
+    to_array,
+)
+
+_JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
+_CPU_ROWS = 256  # whose intermediate results stay in a processor's cache
+
+
+class PosteriorEncoder(BaseEncoder):
+    """Base of the encoders that infer a code by maximising or sampling its posterior.
+
+    Features of a row that are NaN are not observed: the energy leaves them out, and
+    `inverse_transform(transform(X))` fills them in.
+
+    Parameters
+    ----------
+    n_steps : int, default=30
+        Number of steps of inference.
+    """
+
+    _parameter_constraints: dict = {
+        **BaseEncoder._parameter_constraints,
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    # parameters of some, and of others settled
+    init = "zeros"
+    threshold = None
+    n_nonzero_coefs = None
+
+    def _make_inference(self, prior, *, polish=False, training=False):
+        """Return a function of data and a start that infers codes.
+
+        It returns the codes, their energy, which rows fell short, and which rows did in
+        polishing. A row falls short whose energy is above where it began, or which,
+        with the proximal solver, stopped short of `tol`.
+        """
+        polish &= bool(self.threshold or self.n_nonzero_coefs)
+        first_step = None
+        if self.solver == "proximal" or polish:
+            first_step = _inference.first_step(
+                self.generator_, self.n_components_, self.sigma
+            )
+
+        def infer(x, start, draw=None):
+            term = make_data_term(x, self.generator_, self.sigma)
+            if training:
+                term = self._training_term(term)
+            if self.solver == "proximal":
+                z, energy, short = self._proximal_steps(term, start, prior, first_step)
+            else:
+                z = _inference.gradient_steps(
+                    term,
+                    start,
+                    prior,
+                    n_steps=self.n_steps,
+                    step_size=self.step_size,
+                    draw=draw,
+                )
+                before, energy = (
+                    term.value(codes) + prior.energy(codes) for codes in (start, z)
+                )
+                rounding = x.shape[1] * torch.finfo(x.dtype).eps * before.abs()
+                # noise may well raise the energy
+                short = (energy > before + rounding) & (self.solver == "gradient")
+            if not polish:
+                return z, energy, short, torch.zeros_like(short)
+            return self._polish(x, z, energy, short, prior, first_step)
+
+        # noise comes from the host
+        return infer if self.solver == "langevin" else Recorded(infer)
+
+    def _infer(self, x, prior, infer, seed, start=None):
+        """Return the codes of `x`, and which rows fell short in inference and after.
+
+        From the codes `start`, or as `init` says.
+        """
+        if x.is_cpu and len(x) > _CPU_ROWS:
+            pieces = x.split(_CPU_ROWS)
+            starts = [None] * len(pieces) if start is None else start.split(_CPU_ROWS)
+            parts = [
+                self._infer(piece, prior, infer, seed, start)
+                for piece, start in zip(pieces, starts, strict=True)
+            ]
+            return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+        draw, noise = None, {}
+        if self.init != "zeros" or self.solver == "langevin":
+            draw = row_noise(x, seed, self.n_components_)
+        if self.solver == "langevin":
+            noise = {"draw": draw}
+        if start is None:
+            start = {
+                "zeros": lambda: x.new_zeros(1, self.n_components_),
+                "normal": draw,
+                "prior": lambda: prior.sample(draw),
+            }[self.init]()
+        z, energy, short, unpolished = infer(x, start, **noise)
+        diverged = ~energy.isfinite()
+        if diverged.any():
+            raise ValueError(
+                f"Inference diverged for {diverged.sum()} of {len(x)} rows: "
+                + self._advice(start.expand_as(z)[diverged])
+            )
+        return z, short, unpolished
+
+    def _complaints(self, all_short, n_samples):
+        if not any(map(len, all_short)):
+            return []
+        short = torch.cat(all_short)
+        if self.solver == "proximal":
+            return [self._short_of_tol(len(short), n_samples)]
+        return [
+            f"Inference overshot: the energy of {len(short)} of {n_samples} rows "
+            "ended above where it began; " + self._advice(short)
+        ]
+
+    def _advice(self, z):
+        """Say what would keep inference around the codes `z` from diverging."""
+        if self.solver == "proximal":
+            return "its energy is not finite; rescale X."
+        z = z[:20]  # enough for a figure of this kind
+        stable = min(
+            _inference.stable_step_size(
+                codes, self.generator_, self._prior(), self.sigma
+            )
+            for codes in (z, torch.zeros_like(z))
+        )
+        return (
+            f"step_size={self.step_size} is too long for sigma={self.sigma} and this "
+            f"generator; a step_size below {stable:.2g} is stable here. Reduce it, "
+            "enlarge sigma, rescale X, or take solver='proximal'."
+        )
+
+    def _short_of_tol(self, n_short, n_samples):
+        return (
+            f"Inference stopped at n_steps={self.n_steps} short of tol={self.tol} for "
+            f"{n_short} of {n_samples} rows; increase either, or set tol=None to take "
+            "n_steps steps whatever is left to gain."
+        )
+
+    def _infer_batches(self, X, polish=False):
+        """Yield the data and the codes of each batch; warn of the rest at the end.
+
+        The batches are for speed alone: no row depends on another.
+        """
+        prior = self._prior()
+        infer = self._make_inference(prior, polish=polish)
+        all_short, n_unpolished = [], 0
+        for x in tensor_batches(X, self.batch_size, self.generator_):
+            z, short, unpolished = self._infer(x, prior, infer, (self._seed,))
+            all_short.append(z[short])
+            n_unpolished += unpolished.sum()
+            yield x, z
+        complaints = self._complaints(all_short, len(X))
+        if n_unpolished and not complaints:
+            complaints = [self._short_of_tol(n_unpolished, len(X))]
+        warn_of(complaints)
+
+    def _proximal_steps(self, term, z, prior, first_step, support=None):
+        """Return the codes, their energy and which rows stopped short of `tol`."""
+        tol = self.tol or 0.0
+        z, energy, violation = _inference.proximal_steps(
+            term,
+            z,
+            prior,
+            n_steps=self.n_steps,
+            tol=tol,
+            first_step=first_step,
+            support=support,
+        )
+        return z, energy, (violation > tol) & (self.tol is not None)
+
+    def _polish(self, x, z, energy, short, prior, first_step):
+        """Infer codes again with some of them zero: by `threshold`, or their number.
+
+        Those that `threshold` sets to zero stay so. Under `n_nonzero_coefs`, steps may
+        exchange an active code for another.
+        """
+        term = make_data_term(x, self.generator_, self.sigma)
+        slab = dataclasses.replace(prior, alpha=1.0)
+        support = None
+        if self.threshold == "posterior":
+            support = prior.slab_proba(z) >= 0.5
+        elif self.threshold:
+            support = z.abs() >= self.threshold
+        if support is not None:
+            z = z * support
+        if self.n_nonzero_coefs is not None:
+            n_active = min(self.n_nonzero_coefs, self.n_components_)
+            z = _inference.prune(
+                term,
+                z,
+                n_active,
+                prior.slab_scale,
+                first_step=first_step,
+                support=support,
+            )
+            slab = LimitedSlab(n_active, prior.slab_scale)
+            z = slab.prox(z, 0.0, z)
+        z, _, unpolished = self._proximal_steps(term, z, slab, first_step, support)
+        return z, energy, short, unpolished
+
+    def _code_batches(self, X):
+        for _, z in self._infer_batches(X, polish=True):
+            yield z
+
+    def _learn(self, batches, epoch_seed, all_short):
+        prior = self._prior()
+        infer = self._make_inference(prior, training=True)
+        draw = seeded_noise(
+            draw_seed(np.random.RandomState(epoch_seed)), self.generator_
+        )
+        for rows, x in batches:
+            z, short, _ = self._infer_training(rows, x, prior, infer, epoch_seed)
+            n_active = (prior.slab_proba(z) > 0.5).sum(1)
+            if self.solver == "proximal":
+                # An optimiser this good hides codes in the spike, where the prior is
+                # cheap, behind weights that grow. The posterior says that these are
+                # inactive: then they are noise, and the generator is to bear with it.
+                z = prior.redraw_spike(z, draw)
+            else:
+                all_short.append(z[short])
+            residual = make_residual(x, self.generator_(z))
+            loss = residual.square().sum(1) / (2 * self.sigma**2)
+            yield loss, {"loss": loss.detach() + prior.energy(z), "n_active": n_active}
+
+    def _infer_training(self, rows, x, prior, infer, seed):
+        """Return what `_infer` does, for those rows of the training data."""
+        return self._infer(x, prior, infer, seed)
+
+    def _training_term(self, term):
+        """Return the data term that codes are inferred with in training."""
+        return term
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+class LaplaceScoreMixin(ScoreMixin):
+    """Mixin of encoders whose likelihood has Laplace's approximation."""
+
+    def score_samples(self, X):
+        """Estimate the log-likelihood of each row.
+
+        Laplace's approximation around the inferred code,
+        `log p(x, z) + (k/2) log 2 pi - (1/2) log det H + (1/2) g' inv(H) g`, where g is
+        the gradient of log p(x, z), H = J'J / sigma^2 + diag(w(z)), J the Jacobian of
+        the generator and w the weight of the prior. Exact for a linear generator and
+        alpha = 1; else it misses most where inference has not arrived at its optimum.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Estimates of log p(x), in nats, as float64.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if inference diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the energy of some rows ends above where it began, or if proximal steps
+            stop at `n_steps` short of `tol`.
+        """
+        X = self._check_data(X)
+        prior, scores = self._prior(), []
+        for x, z in self._infer_batches(X):
+            row_bytes = x.element_size() * x.shape[1] * z.shape[1]
+            for rows in gen_batches(len(x), max(1, _JACOBIAN_BYTES // row_bytes)):
+                score = _inference.laplace_log_likelihood(
+                    x[rows], z[rows], self.generator_, prior, self.sigma
+                )
+                scores.append(to_array(score))
+        return np.concatenate(scores)

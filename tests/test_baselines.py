@@ -1,0 +1,563 @@
+"""The systems compared with: their mathematics, and what every encoder promises."""
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import optimize, stats
+from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils import check_random_state
+from torch import distributions
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._data_term import make_data_term
+from sklearn_sparsegen._generators import build_generator, mlp_generator
+from sklearn_sparsegen._priors import Exponential
+from sklearn_sparsegen.baselines import (
+    ABPEncoder,
+    ShortRunEncoder,
+    VAEEncoder,
+    VarianceSparseEncoder,
+    VSCEncoder,
+)
+from sklearn_sparsegen.baselines._variance_sparse import VarianceHinge
+from sklearn_sparsegen.baselines._variational import NormalPosterior
+from sklearn_sparsegen.baselines._vsc import PseudoInputPrior, SpikeSlabPosterior
+from sklearn_sparsegen.metrics import peak_signal_noise_ratio
+
+COMMON = {
+    "n_components": 12,
+    "hidden_layer_sizes": (30,),
+    "batch_size": 50,
+    "learning_rate_init": 0.01,
+    "random_state": 0,
+    "tol": None,
+}
+SYSTEMS = {
+    "short-run": functools.partial(ShortRunEncoder, **COMMON),
+    "ABP": functools.partial(ABPEncoder, **COMMON),
+    "VAE": functools.partial(VAEEncoder, **COMMON, sigma=0.2),
+    "beta-VAE": functools.partial(VAEEncoder, **COMMON, beta=4.0, sigma=0.2),
+    "VSC": functools.partial(VSCEncoder, **COMMON, alpha=0.2, warmup=3, sigma=0.2),
+    "VSC, pseudo-inputs": functools.partial(
+        VSCEncoder, **COMMON, alpha=0.2, warmup=3, n_pseudo_inputs=5, sigma=0.2
+    ),
+    "variance": functools.partial(VarianceSparseEncoder, **COMMON),
+}
+every_system = pytest.mark.parametrize("name", SYSTEMS)
+SCORED = [name for name in SYSTEMS if name != "variance"]
+
+
+def parameters(encoder):
+    return [p.detach().numpy() for p in encoder.generator_.parameters()]
+
+
+def assert_same(encoder, other):
+    for a, b in zip(parameters(encoder), parameters(other), strict=True):
+        assert_array_equal(a, b)
+
+
+# What every encoder promises ----------------------------------------------------------
+
+
+@every_system
+def test_reconstructs_digits(name, digits):
+    encoder = SYSTEMS[name](max_iter=40).fit(digits)
+    assert encoder.loss_curve_[-1] < 0.8 * encoder.loss_curve_[0]
+    X_hat = encoder.inverse_transform(encoder.transform(digits))
+    mean = np.tile(digits.mean(0), (len(digits), 1))
+    gain = peak_signal_noise_ratio(digits, X_hat) - peak_signal_noise_ratio(
+        digits, mean
+    )
+    assert gain.mean() > 1
+    assert encoder.sample(5).shape == digits[:5].shape
+    assert_array_equal(encoder.sample(5), encoder.sample(5))
+
+
+@every_system
+def test_codes_depend_on_their_row_alone(name, digits):
+    encoder = SYSTEMS[name](max_iter=4).fit(digits)
+    X = digits[:40]
+    codes = encoder.transform(X)
+    close = functools.partial(assert_allclose, atol=1e-7, rtol=0)
+    close(encoder.transform(X[::-1])[::-1], codes)
+    for batch_size in (1, 7, 1000):
+        close(encoder.set_params(batch_size=batch_size).transform(X), codes)
+        if name in SCORED:
+            assert_allclose(
+                encoder.score_samples(X[:9])[3:], encoder.score_samples(X[3:9])
+            )
+
+
+@every_system
+def test_random_state_and_global_state(name, digits):
+    torch_state = torch.random.get_rng_state()
+    numpy_state = check_random_state(None).get_state()
+    encoder = SYSTEMS[name](max_iter=3)
+    assert_same(clone(encoder).fit(digits), encoder.fit(digits))
+    encoder.transform(digits[:3])
+    encoder.sample(3)
+    other = clone(encoder).set_params(random_state=1).fit(digits)
+    assert (parameters(other)[0] != parameters(encoder)[0]).any()
+    assert torch.equal(torch.random.get_rng_state(), torch_state)
+    for a, b in zip(check_random_state(None).get_state(), numpy_state, strict=True):
+        assert_array_equal(a, b)
+
+
+@every_system
+def test_warm_start_and_partial_fit_go_on(name, digits):
+    whole = SYSTEMS[name](max_iter=6).fit(digits)
+    halves = SYSTEMS[name](max_iter=4, warm_start=True).fit(digits)
+    halves = pickle.loads(pickle.dumps(halves)).set_params(max_iter=2).fit(digits)
+    assert halves.loss_curve_ == whole.loss_curve_
+    assert_same(whole, halves)
+    assert_array_equal(whole.transform(digits[:5]), halves.transform(digits[:5]))
+    parts = SYSTEMS[name](max_iter=6)
+    if name == "ABP":
+        assert not hasattr(parts, "partial_fit")
+        return
+    for _ in range(6):
+        parts.partial_fit(digits)
+    assert_same(whole, parts)
+
+
+@every_system
+def test_callbacks_and_grid_search(name, digits):
+    def reconstruction(estimator, X, y=None):
+        X_hat = estimator.inverse_transform(estimator.transform(X))
+        return -np.square(X - X_hat).mean()
+
+    X = digits[:100]
+    monitor = ScoringMonitor(scoring={"score": reconstruction})
+    encoder = SYSTEMS[name](max_iter=4).set_callbacks(monitor).fit(X)
+    log = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len({row["score"] for row in log}) == 4
+    assert_allclose(log[-1]["score"], reconstruction(encoder, X))
+    scoring = None if name in SCORED else reconstruction
+    search = GridSearchCV(
+        SYSTEMS[name](max_iter=4), {"sigma": [0.2, 0.4]}, cv=2, scoring=scoring
+    ).fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@every_system
+def test_convolutional_generator(name, digits):
+    encoder = (
+        SYSTEMS[name](
+            max_iter=4, generator="convolutional", image_shape=(8, 8), step_size=0.02
+        )
+        if name in ("short-run", "ABP")
+        else SYSTEMS[name](max_iter=4, generator="convolutional", image_shape=(8, 8))
+    )
+    codes = encoder.fit(digits[:100]).transform(digits[:100])
+    assert encoder.inverse_transform(codes).shape == (100, 64)
+
+
+@pytest.mark.parametrize("name", ["variance"])
+def test_there_is_no_score_without_a_likelihood(name):
+    assert not hasattr(SYSTEMS[name](), "score")
+
+
+def test_unfinished_warmup_is_said(digits):
+    with pytest.warns(UserWarning, match="warm-up takes 3"):
+        SYSTEMS["VSC"](max_iter=2).fit(digits)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [
+        ("short-run", "step_size", 0),
+        ("ABP", "n_steps", 0),
+        ("VAE", "beta", -1),
+        ("VAE", "hidden_layer_sizes", (0,)),
+        ("VSC", "alpha", 0),
+        ("VSC", "alpha", 1),
+        ("VSC", "warmup", -1),
+        ("VSC", "n_pseudo_inputs", 0),
+        ("variance", "rate", 0),
+        ("variance", "variance_weight", -1),
+        ("variance", "min_scale", -1),
+        ("variance", "sparse_output", "csr"),
+    ],
+)
+def test_bad_parameters_are_named(name, parameter, value, digits):
+    with pytest.raises(ValueError, match=parameter):
+        SYSTEMS[name](**{parameter: value}).fit(digits)
+
+
+@pytest.mark.parametrize("name", ["VAE", "VSC"])
+def test_divergence_is_said(name, digits):
+    with pytest.raises(ValueError, match="diverged in epoch"):
+        SYSTEMS[name]().fit(digits * 1e200)
+    encoder = SYSTEMS[name](max_iter=3).fit(digits.astype(np.float32))
+    with pytest.raises(ValueError, match="not finite; rescale X"):
+        encoder.transform(digits.astype(np.float32) * np.float32(3e38))
+
+
+# Features that are not observed -------------------------------------------------------
+
+OPEN = {
+    "main": functools.partial(
+        SparseGeneratorEncoder,
+        **{**COMMON, "learning_rate_init": 0.003},
+        alpha=0.1,
+        decay=0.2,
+        step_size=0.05,
+    ),
+    "exact": functools.partial(
+        SparseGeneratorEncoder,
+        **COMMON,
+        alpha=0.1,
+        decay=0.1,
+        spike_scale=0,
+        solver="proximal",
+    ),
+    "variance": SYSTEMS["variance"],
+    **{
+        name: functools.partial(SYSTEMS[name], n_steps=100)
+        for name in ("short-run", "ABP")
+    },
+}
+
+
+def with_holes(X, rng, share=0.3):
+    return np.where(rng.uniform(size=X.shape) < share, np.nan, X)
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_missing_values_are_filled_in(name, digits, rng):
+    X = with_holes(digits, rng)
+    encoder = OPEN[name](max_iter=40).fit(X)
+    assert np.isfinite(encoder.loss_curve_).all()
+    codes = encoder.transform(X)
+    X_hat = encoder.inverse_transform(codes)
+    missing = np.isnan(X)
+    error = np.square(X_hat - digits)[missing].mean()
+    mean = np.tile(np.nanmean(X, axis=0), (len(X), 1))
+    assert error < 0.8 * np.square(mean - digits)[missing].mean()
+    # what is missing has no part in the code, whatever module generates
+    for value in (-5.0, 5.0):
+        filled = np.where(missing, value, X)
+        assert not np.allclose(encoder.transform(filled), codes, atol=0.1)
+    with pytest.raises(ValueError, match="infinity"):
+        encoder.transform(np.where(missing, np.inf, X))
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_energy_leaves_missing_features_out(by_hand, rng):
+    generator = build_generator(mlp_generator, 4, 9, 0).double()
+    x = torch.from_numpy(with_holes(rng.uniform(size=(6, 9)), rng))
+    z = torch.from_numpy(rng.standard_normal((6, 4)))
+    module = generator if by_hand else torch.nn.Sequential(generator)
+    term = make_data_term(x, module, 0.3)
+    value, gradient = term.value_and_grad(z)
+    for row in range(6):
+        seen = ~x[row].isnan()
+        part = z[row].clone().requires_grad_()
+        expected = (generator(part)[seen] - x[row, seen]).square().sum() / (2 * 0.3**2)
+        assert_allclose(value[row], expected.detach(), rtol=1e-12)
+        (reference,) = torch.autograd.grad(expected, part)
+        assert_allclose(gradient[row], reference, atol=1e-12 * reference.abs().max())
+    term.keep(torch.arange(6) > 2)
+    assert_allclose(term.value(z[3:]), value[3:], rtol=1e-12)
+
+
+def test_likelihood_of_what_is_observed(rng):
+    """With a linear generator and alpha = 1 it is a normal distribution's marginal."""
+    X = rng.standard_normal((40, 7))
+    encoder = SparseGeneratorEncoder(
+        3,
+        alpha=1.0,
+        hidden_layer_sizes=(),
+        output_activation="identity",
+        solver="proximal",
+        n_steps=500,
+        max_iter=3,
+        tol=None,
+        random_state=0,
+    ).fit(X)
+    holes = with_holes(X, rng)
+    holes[0] = np.nan
+    scores = encoder.score_samples(holes)
+    weight, bias = parameters(encoder)
+    covariance = weight @ weight.T + 0.3**2 * np.eye(7)
+    for row in range(1, 40):
+        seen = ~np.isnan(holes[row])
+        expected = stats.multivariate_normal.logpdf(
+            X[row, seen], bias[seen], covariance[np.ix_(seen, seen)]
+        )
+        assert_allclose(scores[row], expected, atol=1e-8)
+    assert_allclose(scores[0], 0, atol=1e-12)  # of nothing
+
+
+@pytest.mark.parametrize("solver", ["gradient", "proximal"])
+def test_a_row_of_nothing_gets_the_priors_mode(digits, solver):
+    encoder = OPEN["main"](max_iter=6, solver=solver).fit(digits)
+    nothing = np.full((2, 64), np.nan)
+    assert_array_equal(encoder.transform(nothing), np.zeros((2, 12)))
+    encoder.set_params(init="normal", n_steps=3000)
+    # from elsewhere to the maximum that is nearest: at zero, as all others are higher
+    assert_allclose(encoder.transform(nothing), np.zeros((2, 12)), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["VAE", "VSC"])
+def test_recognition_needs_all_features(name, digits, rng):
+    with pytest.raises(ValueError, match="X contains NaN"):
+        SYSTEMS[name]().fit(with_holes(digits, rng))
+
+
+# Alternating back-propagation ---------------------------------------------------------
+
+
+def test_chains_go_on_from_epoch_to_epoch(digits):
+    """With steps too short to move, chains stay where they were drawn."""
+    still = SYSTEMS["ABP"](step_size=1e-9, max_iter=3).fit(digits)
+    assert_allclose(still.codes_.std(), 1, atol=0.05)
+    again = SYSTEMS["ABP"](step_size=1e-9, max_iter=5, shuffle=False).fit(digits)
+    assert_allclose(again.codes_, still.codes_, atol=1e-6)
+    # more epochs of a few steps come nearer than one: the chains do not start anew
+    near, far = (
+        SYSTEMS["ABP"](n_steps=2, max_iter=n, learning_rate_init=1e-12).fit(digits)
+        for n in (200, 1)
+    )
+    errors = [
+        np.square(digits - e.inverse_transform(e.codes_)).sum(1).mean()
+        for e in (near, far)
+    ]
+    assert errors[0] < 0.9 * errors[1]
+    # other data, other chains
+    near.set_params(warm_start=True, max_iter=1).fit(digits[:70])
+    assert near.codes_.shape == (70, 12)
+
+
+# Posteriors and their divergences -----------------------------------------------------
+
+
+def posterior_of(rng, n, k, **kwargs):
+    heads = torch.from_numpy(rng.standard_normal((3, n, k)))
+    return SpikeSlabPosterior(*heads, **kwargs), heads
+
+
+def noise(rng, *shape):
+    return lambda: torch.from_numpy(rng.standard_normal(shape))
+
+
+def test_divergence_of_the_normal_posterior(rng):
+    mean, log_variance = torch.from_numpy(rng.standard_normal((2, 5, 4)))
+    posterior = NormalPosterior(mean, log_variance)
+    normal = distributions.Normal(mean, (log_variance / 2).exp())
+    expected = distributions.kl_divergence(normal, distributions.Normal(0.0, 1.0))
+    assert_allclose(posterior.divergence(), expected, rtol=1e-12)
+
+
+def monte_carlo(log_ratio):
+    return log_ratio.mean(0), 5 * log_ratio.std(0) / len(log_ratio) ** 0.5
+
+
+def test_divergence_of_the_spike_and_slab_against_monte_carlo(rng):
+    posterior, (mean, log_variance, logit) = posterior_of(rng, 1, 6)
+    alpha, n = 0.2, 400_000
+    # written out with scipy and numpy alone
+    active = rng.uniform(size=(n, 6)) < 1 / (1 + np.exp(-logit.numpy()))
+    scale = np.exp(log_variance.numpy() / 2)
+    z = mean.numpy() + scale * rng.standard_normal((n, 6))
+    slab = 1 / (1 + np.exp(-logit.numpy()))
+    log_q = np.where(active, np.log(slab) + stats.norm.logpdf(z, mean, scale), 0)
+    log_q = np.where(active, log_q, np.log(1 - slab))
+    log_p = np.where(active, np.log(alpha) + stats.norm.logpdf(z), np.log(1 - alpha))
+    estimate, error = monte_carlo(log_q - log_p)
+    assert (np.abs(posterior.divergence(alpha).numpy()[0] - estimate) < error).all()
+    assert error.max() < 0.03
+
+
+def test_divergence_from_pseudo_inputs_against_monte_carlo(rng):
+    posterior, _ = posterior_of(rng, 1, 3)
+    pseudo, _ = posterior_of(rng, 4, 3)
+    n = 200_000
+    z = posterior.sample(noise(rng, n, 3))
+    log_q = posterior.log_prob(z).sum(1)
+    for part in range(4):
+        log_ratio = log_q - pseudo[[part]].log_prob(z).sum(1)
+        estimate, error = monte_carlo(log_ratio.numpy())
+        divergence = posterior.divergences_from(pseudo)[0, part].item()
+        assert abs(divergence - estimate) < error
+    prior = PseudoInputPrior(pseudo)
+    estimate, error = monte_carlo((log_q - prior.log_prob(z)).numpy())
+    bound = prior.divergence(posterior).item()
+    assert bound > estimate - error
+    assert bound < divergence + np.log(4) + 1e-12
+    # of one part there is nothing to bound
+    alone = PseudoInputPrior(pseudo[[3]])
+    assert_allclose(alone.divergence(posterior), divergence, rtol=1e-12)
+    # samples of the mixture are active as often as its parts
+    share = (prior.sample(noise(rng, n, 3)) != 0).double().mean(0)
+    assert_allclose(share, pseudo.log_slab.exp().mean(0), atol=0.01)
+
+
+def test_samples_and_log_prob_of_the_spike_and_slab(rng):
+    posterior, (*_, logit) = posterior_of(rng, 1, 4)
+    z = posterior.sample(noise(rng, 200_000, 4))
+    assert_allclose((z != 0).double().mean(0), torch.sigmoid(logit)[0], atol=0.01)
+    assert_allclose(z.mean(0), posterior.mean[0], atol=0.02)
+    # density of active entries and mass of the others add up to one
+    grid = torch.linspace(-30, 30, 60_001, dtype=torch.float64)
+    grid = grid[grid != 0][:, None].expand(-1, 4)
+    density = posterior.log_prob(grid).exp().sum(0) * 0.001
+    mass = posterior.log_prob(torch.zeros(1, 4)).exp()[0]
+    assert_allclose(density + mass, np.ones(4), atol=1e-3)
+    # the relaxation comes to the same as it sharpens
+    sharp, _ = posterior_of(np.random.default_rng(0), 1, 4, sharpness=1e7)
+    exact, _ = posterior_of(np.random.default_rng(0), 1, 4)
+    draws = [np.random.default_rng(1) for _ in "ab"]
+    relaxed = sharp.relaxed_sample(noise(draws[0], 5000, 4))
+    hard = exact.sample(noise(draws[1], 5000, 4))
+    assert (
+        abs((relaxed.abs() > 1e-3).double().mean() - (hard != 0).double().mean()) < 0.02
+    )
+
+
+def test_loss_is_the_negative_evidence_lower_bound(digits):
+    """A loss by hand: of one batch, with the same draws, in float64."""
+    encoder = SYSTEMS["VAE"](
+        max_iter=1, batch_size=300, shuffle=False, learning_rate_init=1e-300
+    ).fit(digits)
+    x = torch.tensor(digits)
+    with torch.no_grad():
+        mean, log_variance = encoder.recognition_(x).chunk(2, dim=1)
+        divergence = distributions.kl_divergence(
+            distributions.Normal(mean, (log_variance / 2).exp()),
+            distributions.Normal(0.0, 1.0),
+        ).sum(1)
+        losses = []
+        for seed in range(20):
+            draw = torch.randn(
+                300,
+                12,
+                dtype=torch.float64,
+                generator=torch.Generator().manual_seed(seed),
+            )
+            x_hat = encoder.generator_(mean + (log_variance / 2).exp() * draw)
+            losses.append((x - x_hat).square().sum(1) / (2 * 0.2**2) + divergence)
+    means = torch.stack(losses).mean(1)
+    assert abs(encoder.loss_curve_[0] - means.mean()) < 5 * means.std()
+    beta = SYSTEMS["beta-VAE"](
+        max_iter=1, batch_size=300, shuffle=False, learning_rate_init=1e-300
+    ).fit(digits)
+    gap = beta.loss_curve_[0] - encoder.loss_curve_[0]
+    assert_allclose(gap, 3 * divergence.mean().item(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["VAE", "VSC", "VSC, pseudo-inputs"])
+def test_score_is_exact_where_the_posterior_is(name, monkeypatch, rng):
+    """One component and a linear generator: p(x, z) / q(z | x) is then p(x) itself."""
+    X = rng.standard_normal((30, 5))
+    encoder = SYSTEMS[name](
+        n_components=1, hidden_layer_sizes=(), output_activation="identity", max_iter=3
+    ).fit(X)
+    weight, bias = parameters(encoder)
+    noise = np.eye(5) * 0.2**2
+    parts = [(1.0, 0.0, 1.0)]  # probability, mean and variance of each slab
+    log_spike = -np.inf
+    if name == "VSC":
+        parts, log_spike = [(0.2, 0.0, 1.0)], np.log(0.8)
+    if name == "VSC, pseudo-inputs":
+        with torch.no_grad():
+            pseudo = encoder._prior().posterior
+            fields = pseudo.log_slab.exp(), pseudo.slab.mean, pseudo.slab.scale**2
+        parts = [(p / 5, m, v) for p, m, v in torch.cat(fields, 1).tolist()]
+        log_spike = np.log(pseudo.log_spike.exp().mean().item())
+    terms = [log_spike + stats.multivariate_normal.logpdf(X, bias, noise)]
+    for probability, mean, variance in parts:
+        covariance = variance * weight @ weight.T + noise
+        centre = bias + mean * weight[:, 0]
+        terms.append(
+            np.log(probability)
+            + stats.multivariate_normal.logpdf(X, centre, covariance)
+        )
+    expected = np.logaddexp.reduce(terms)
+
+    if name == "VSC, pseudo-inputs":  # whose posterior is a mixture, so not exact
+        assert_allclose(encoder.score_samples(X), expected, atol=40)
+        assert (encoder.score_samples(X) < expected + 3).all()
+        return
+
+    # the exact posterior: normal, and a spike that is as likely as x makes it
+    precision = 1 + (weight**2).sum() / 0.2**2
+    centre = (X - bias) @ weight[:, 0] / 0.2**2 / precision
+
+    def exact(self, x):
+        rows = [np.flatnonzero((row == X).all(1))[0] for row in x.numpy()]
+        mean = torch.from_numpy(centre[rows, None])
+        log_variance = torch.full_like(mean, -np.log(precision))
+        if name == "VAE":
+            return NormalPosterior(mean, log_variance)
+        logit = torch.from_numpy((terms[1] - terms[0])[rows, None])
+        return SpikeSlabPosterior(mean, log_variance, logit)
+
+    monkeypatch.setattr(type(encoder), "_posterior", exact)
+    assert_allclose(encoder.score_samples(X), expected, rtol=1e-9)
+
+
+# Variance regularisation --------------------------------------------------------------
+
+
+def test_hinge_against_autograd(rng):
+    generator = build_generator(mlp_generator, 4, 9, 0).double()
+    x = torch.from_numpy(rng.uniform(size=(6, 9)))
+    z = torch.from_numpy(0.5 * rng.standard_normal((6, 4))).requires_grad_()
+    term = VarianceHinge(make_data_term(x, generator, 0.3), 7.0, 0.5)
+    error = (x - generator(z)).square().sum() / (2 * 0.3**2)
+    deviation = z.std(0, correction=0)
+    hinge = 7.0 * (0.5 - deviation).clamp_min(0).square().sum()
+    assert hinge > 0
+    (expected,) = torch.autograd.grad(error + hinge, z)
+    with torch.no_grad():
+        value, gradient = term.value_and_grad(z)
+        assert_allclose(value.sum(), (error + hinge).detach(), rtol=1e-10)
+        assert_allclose(term.value(z), value, rtol=1e-12)
+        assert_allclose(gradient, expected, atol=1e-8)
+        # all codes equal, as at the start: no variance, and a gradient all the same
+        value, gradient = term.value_and_grad(torch.zeros(6, 4, dtype=torch.float64))
+        assert gradient.isfinite().all()
+
+
+def test_exponential_prior_against_scipy(rng):
+    prior = Exponential(1.7)
+    v = torch.from_numpy(rng.standard_normal(20) * 2)
+    for step in (0.1, 1.0):
+        expected = [
+            optimize.minimize_scalar(
+                lambda u, v=v: (u - v) ** 2 / (2 * step) + 1.7 * u,  # noqa: B023
+                bounds=(0, 10),
+                method="bounded",
+                options={"xatol": 1e-10},
+            ).x
+            for v in v.numpy()
+        ]
+        assert_allclose(prior.prox(v, step, v), expected, atol=1e-5)
+    samples = prior.sample(noise(rng, 5000, 2)).numpy().ravel()
+    assert stats.kstest(samples, stats.expon(scale=1 / 1.7).cdf).pvalue > 0.01
+    assert_allclose(
+        prior.energy(torch.ones(3, 4)) - prior.energy(torch.zeros(3, 4)),
+        -stats.expon(scale=1 / 1.7).logpdf(np.ones((3, 4))).sum(1)
+        + stats.expon(scale=1 / 1.7).logpdf(np.zeros((3, 4))).sum(1),
+    )
+
+
+def test_variance_keeps_codes_from_collapsing(digits):
+    kept, collapsed = (
+        SYSTEMS["variance"](max_iter=60, variance_weight=weight)
+        .fit(digits)
+        .transform(digits)
+        for weight in (300.0, 0.0)
+    )
+    assert (kept >= 0).all()
+    assert 0.05 < (kept == 0).mean() < 0.95
+    assert np.median(kept.std(0)) > 2 * np.median(collapsed.std(0))
+    csr = SYSTEMS["variance"](max_iter=2, sparse_output=True).fit_transform(digits)
+    assert csr.nnz < csr.shape[0] * csr.shape[1]
