@@ -22,8 +22,8 @@ class _LangevinEncoder(LaplaceScoreMixin, PosteriorEncoder):
         closer reconstructions, and needs a smaller `step_size`.
 
     step_size : float, default=0.1
-        The paper's s: one step moves a code by `step_size ** 2 / 2` times the gradient of the log
-        posterior, plus `step_size` times standard normal noise.
+        The paper's s: one step moves a code by `step_size ** 2 / 2` times the gradient
+        of the log posterior, plus `step_size` times standard normal noise.
     """
 
     _parameter_constraints: dict = {
