@@ -111,7 +111,7 @@ SETTINGS = {"max_iter": 40, "tol": None, "random_state": 0}
 EXACT = {
     **SETTINGS,
     "solver": "proximal",
-    "n_steps": 10,
+    "n_steps": 9,
     "spike_scale": 0,
     "sigma": 0.2,
     "learning_rate_init": 3e-3,
