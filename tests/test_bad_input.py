@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
+from sklearn.base import clone
 
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen import SparseGeneratorEncoder, baselines
 
 Encoder = functools.partial(
     SparseGeneratorEncoder,
@@ -170,15 +171,28 @@ arrays = st.one_of(
 )
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+SMALL = {
+    "n_components": 3,
+    "hidden_layer_sizes": (5,),
+    "max_iter": 2,
+    "tol": None,
+    "random_state": 0,
+}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [Encoder(), *(getattr(baselines, name)(**SMALL) for name in baselines.__all__)],
+    ids=lambda e: type(e).__name__,
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(X=arrays)
-def test_any_array_gives_an_error_or_finite_codes(X):
-    encoder = Encoder()
+def test_any_array_gives_an_error_or_finite_codes(encoder, X):
     with warnings.catch_warnings():
         # inference on such data may overshoot, which it says
         warnings.simplefilter("ignore", category=UserWarning)
         try:
-            codes = encoder.fit(X).transform(X)
+            codes = clone(encoder).fit(X).transform(X)
         except (ValueError, TypeError):
             return
     assert codes.shape == (len(X), 3)

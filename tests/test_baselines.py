@@ -147,20 +147,24 @@ def test_callbacks_and_grid_search(name, digits):
 
 @every_system
 def test_convolutional_generator(name, digits):
-    encoder = (
-        SYSTEMS[name](
-            max_iter=4, generator="convolutional", image_shape=(8, 8), step_size=0.02
-        )
-        if name in ("short-run", "ABP")
-        else SYSTEMS[name](max_iter=4, generator="convolutional", image_shape=(8, 8))
-    )
+    encoder = SYSTEMS[name](max_iter=4, generator="convolutional", image_shape=(8, 8))
+    if name in ("short-run", "ABP"):
+        encoder.set_params(step_size=0.02)
     codes = encoder.fit(digits[:100]).transform(digits[:100])
     assert encoder.inverse_transform(codes).shape == (100, 64)
 
 
-@pytest.mark.parametrize("name", ["variance"])
-def test_there_is_no_score_without_a_likelihood(name):
-    assert not hasattr(SYSTEMS[name](), "score")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@every_system
+def test_cuda(name, digits):
+    encoder = SYSTEMS[name](max_iter=4, device="cuda").fit(digits)
+    codes = encoder.transform(digits)
+    on_cpu = SYSTEMS[name](max_iter=4, device="cpu").fit(digits)
+    assert_allclose(on_cpu.transform(digits), codes, atol=1e-5)
+
+
+def test_there_is_no_score_without_a_likelihood():
+    assert not hasattr(SYSTEMS["variance"](), "score")
 
 
 def test_unfinished_warmup_is_said(digits):

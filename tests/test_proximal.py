@@ -109,6 +109,22 @@ def test_data_term_against_torch_func(activation, output_activation, sizes, shar
         assert_allclose(gradient, gradients.detach()[keep], atol=1e-12 * scale)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("sizes", [(), (60,), (60, 80)], ids="{}".format)
+def test_data_term_in_float32_against_float64(sizes, shared):
+    """On a processor float32 goes through another library than float64."""
+    generator, x = make_problem(sizes, n=50, k=20, d=90, output_activation="sigmoid")
+    rng = torch.Generator().manual_seed(1)
+    z = torch.randn(1 if shared else 50, 20, dtype=torch.float64, generator=rng)
+    value, gradient = make_data_term(x, generator, SIGMA).value_and_grad(z)
+    term = make_data_term(x.float(), generator.float(), SIGMA)
+    assert isinstance(term, LinearLayersDataTerm)
+    value_32, gradient_32 = term.value_and_grad(z.float())
+    assert value_32.dtype == gradient_32.dtype == torch.float32
+    assert_allclose(value_32, value, rtol=1e-5)
+    assert_allclose(gradient_32, gradient, atol=1e-5 * gradient.abs().max().item())
+
+
 @pytest.mark.parametrize(
     "layers",
     [
