@@ -48,6 +48,37 @@ def _linear(z, weight, bias):
     return nn.functional.linear(z, weight, bias)
 
 
+class _Linear(torch.autograd.Function):
+    """`_linear`, for autograd."""
+
+    @staticmethod
+    def forward(ctx, z, weight, bias):
+        ctx.save_for_backward(z, weight)
+        return _linear(z, weight, bias)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        z, weight = ctx.saved_tensors
+        of_z, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            _linear(gradient, weight.T, None) if of_z else None,
+            _linear(gradient.T, z.T, None) if of_weight else None,
+            gradient.sum(0) if of_bias else None,
+        )
+
+
+def forward(network, z):
+    """Return `network(z)`, for autograd; linear layers by the data term's products."""
+    if _linear_layers(network) is None:
+        return network(z)
+    for module in network:
+        if type(module) is nn.Linear:
+            z = _Linear.apply(z, module.weight, module.bias)
+        else:
+            z = module(z)
+    return z
+
+
 def make_data_term(x, generator, sigma):
     """Return the data term of `x`, by hand where the generator allows it."""
     layers = _linear_layers(generator)

@@ -127,7 +127,7 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
 
         last, proximal = proximal, _prox(prior, z, gradient, eta)
         # what is exactly zero stays so
-        ahead = (proximal - last).mul_(proximal.sign().abs_())
+        ahead = (proximal - last).masked_fill_(proximal == 0, 0)
         uphill = torch.linalg.vecdot(z - proximal, ahead) > 0
         # the momentum points uphill, or led there: restart
         age.masked_fill_(uphill | ~accepted, 0)

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 
 from . import _inference
 from ._base import BaseEncoder, ScoreMixin
-from ._data_term import make_data_term, make_residual
+from ._data_term import forward, make_data_term, make_residual
 from ._fit import warn_of
 from ._priors import LimitedSlab
 from ._torch import (
@@ -240,7 +240,7 @@ class PosteriorEncoder(BaseEncoder):
                 z = prior.redraw_spike(z, draw)
             else:
                 all_short.append(z[short])
-            residual = make_residual(x, self.generator_(z))
+            residual = make_residual(x, forward(self.generator_, z))
             loss = residual.square().sum(1) / (2 * self.sigma**2)
             yield loss, {"loss": loss.detach() + prior.energy(z), "n_active": n_active}
 

@@ -15,6 +15,7 @@ from sklearn_sparsegen import _inference
 from sklearn_sparsegen._data_term import (
     AutogradDataTerm,
     LinearLayersDataTerm,
+    forward,
     make_data_term,
 )
 from sklearn_sparsegen._generators import build_generator, mlp_generator
@@ -146,6 +147,26 @@ def test_other_sequences_go_through_autograd(layers):
         z
     )
     assert_allclose(term.grad(z), expected.detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_forward_has_autograds_gradients(dtype, frozen):
+    """Outputs and gradients are those of the plain module, frozen layers or not."""
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(40, 20, dtype=dtype, generator=rng)
+    network = mlp_generator(20, 50, (30, 40), "tanh", "sigmoid").to(dtype)
+    network[2].requires_grad_(not frozen)
+    results = []
+    for function in (network, lambda z: forward(network, z)):
+        z_in = z.clone().requires_grad_()
+        output = function(z_in)
+        wanted = [z_in, *(p for p in network.parameters() if p.requires_grad)]
+        results.append([output, *torch.autograd.grad(output.square().sum(), wanted)])
+    rtol = 1e-12 if dtype == torch.float64 else 1e-4
+    for ours, plain in zip(*results, strict=True):
+        scale = plain.abs().max().item()
+        assert_allclose(ours.detach(), plain.detach(), atol=rtol * scale, rtol=0)
 
 
 def test_layers_without_bias():

@@ -9,7 +9,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 
 from .._base import BaseEncoder, ScoreMixin
-from .._data_term import make_residual
+from .._data_term import forward, make_residual
 from .._docs import share_descriptions
 from .._fit import PartialFitMixin
 from .._generators import build_generator, mlp_generator
@@ -73,7 +73,7 @@ class VariationalEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     def _heads(self, x):
         """Return the parameters of the posterior, (n, k) each."""
-        return self.recognition_(x).chunk(self._n_heads, dim=1)
+        return forward(self.recognition_, x).chunk(self._n_heads, dim=1)
 
     @torch.no_grad()
     def _code_batches(self, X):
@@ -84,7 +84,7 @@ class VariationalEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
             yield z
 
     def _data_term(self, x, z):
-        residual = make_residual(x, self.generator_(z))
+        residual = make_residual(x, forward(self.generator_, z))
         return residual.square().sum(1) / (2 * self.sigma**2)
 
     def _learn(self, batches, epoch_seed, all_short):
