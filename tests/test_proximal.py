@@ -19,7 +19,12 @@ from sklearn_sparsegen._data_term import (
     make_data_term,
 )
 from sklearn_sparsegen._generators import build_generator, mlp_generator
-from sklearn_sparsegen._priors import LimitedSlab, PointSpikeSlab, SpikeSlab
+from sklearn_sparsegen._priors import (
+    Exponential,
+    LimitedSlab,
+    PointSpikeSlab,
+    SpikeSlab,
+)
 
 SIGMA = 0.3
 
@@ -186,6 +191,7 @@ PRIORS = {
     "wide spike": SpikeSlab(0.1, spike_scale=0.3),
     "point mass": PointSpikeSlab(0.1),
     "at most 2": LimitedSlab(2),
+    "exponential": Exponential(3.0),
 }
 
 
@@ -224,6 +230,7 @@ def test_energy_never_rises(
             assert (after <= energy + 1e-9 * energy.abs()).all()
             assert_allclose(reported, after, rtol=1e-9, atol=1e-9)
             assert (violation >= 0).all()
+            assert not prior.nonnegative or (start >= 0).all()
             energy = after
 
 
