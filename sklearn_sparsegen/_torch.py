@@ -105,7 +105,8 @@ class Recorded:
             return self.function(*inputs)
         if self._graphs[shapes] is None:
             graph, places = torch.cuda.CUDAGraph(), [x.clone() for x in inputs]
-            with torch.cuda.graph(graph):
+            # other threads may use the GPU meanwhile
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 outputs = self.function(*places)
             self._graphs[shapes] = graph, places, outputs
         graph, places, outputs = self._graphs[shapes]
