@@ -230,8 +230,8 @@ class BaseEncoder(
         Returns
         -------
         Z : {ndarray, sparse array} of shape (n_samples, n_components)
-            Codes, in CSR format if `sparse_output`. The type is float64 if X is, else
-            float32.
+            Codes, in CSR format if a parameter `sparse_output` says so. The type is
+            float64 if X is, else float32.
 
         Raises
         ------
@@ -298,6 +298,7 @@ class BaseEncoder(
             If n_samples is below 1.
         """
         check_is_fitted(self)
+        self._validate_params()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         draw = seeded_noise(draw_seed(self.random_state), self.generator_)
         z = self._prior().sample(lambda: draw(n_samples, self.n_components_))

@@ -91,10 +91,11 @@ def _linear_layers(generator):
     """Return (linear layer, type of its nonlinearity) pairs, None if it is not so."""
     if type(generator) is not nn.Sequential:
         return None
+    modules = (generator, *generator)
+    if any(m._forward_hooks or m._forward_pre_hooks for m in modules):
+        return None  # of weight_norm, say
     layers = []
     for module in generator:
-        if module._forward_hooks or module._forward_pre_hooks:  # weight_norm, say
-            return None
         if type(module) is nn.Linear:
             layers.append((module, nn.Identity))
         elif type(module) in _IN_PLACE and layers and layers[-1][1] is nn.Identity:

@@ -61,7 +61,8 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
     Parameters
     ----------
     term : data term
-        Of the rows; used up.
+        Of the rows; used up. If it is not `separable`, moves are made or not by all
+        rows together, and none is done before the others.
 
     z : tensor of shape (n, k) or (1, k)
         Where to start.
@@ -115,7 +116,7 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
         bend = torch.linalg.vecdot(trial_gradient - gradient, move).clamp_min_(_TINY)
         stable = torch.linalg.vecdot(move, move).div_(bend)
         trial_energy = value + prior.energy(trial)
-        accepted = (trial_energy <= energy) > done
+        accepted = _no_higher(trial_energy, energy, term) > done
         low, high = (
             torch.where(accepted, *factors).mul_(eta)
             for factors in ((1.0, _SHRINK[0]), (_GROW, _SHRINK[1]))
@@ -139,9 +140,10 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
         if step % _LEAVE_EVERY == 0:
             new_violation = _violation(z - proximal, eta, energy)
             violation = torch.where(done, violation, new_violation)
-            done |= violation <= tol
+            if term.separable:
+                done |= violation <= tol
             # moving the others together costs a copy, and asking a GPU costs a wait
-            if term.separable and z.is_cpu and done.any():
+            if z.is_cpu and done.any():
                 for whole, part in zip(result, (z, energy, violation), strict=True):
                     whole[rows[done]] = part[done]
                 left = ~done
@@ -156,7 +158,7 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
     violation = torch.where(done, violation, _violation(z - proximal, eta, energy))
     # the last step is still to be taken, where it helps
     last_energy = term.value(proximal) + prior.energy(proximal)
-    accepted = (last_energy <= energy) > done
+    accepted = _no_higher(last_energy, energy, term) > done
     z = torch.where(accepted[:, None], proximal, z)
     energy = torch.where(accepted, last_energy, energy)
     for whole, part in zip(result, (z, energy, violation), strict=True):
@@ -185,6 +187,13 @@ def prune(term, z, n_active, slab_scale, *, first_step, support=None):
         )
         count = max(n_active, int(_KEEP * count))
     return z
+
+
+def _no_higher(new, old, term):
+    """Whether the energy of each row is no higher, or of all where they go together."""
+    if term.separable:
+        return new <= old
+    return (new.sum() <= old.sum()).expand_as(new)
 
 
 def _prox(prior, z, gradient, eta):

@@ -93,16 +93,18 @@ class PosteriorEncoder(BaseEncoder):
     def _infer(self, x, prior, infer, seed, start=None):
         """Return the codes of `x`, and which rows fell short in inference and after.
 
-        From the codes `start`, or as `init` says.
+        From the codes `start`, or as `init` says. A processor takes some rows at once.
         """
-        if x.is_cpu and len(x) > _CPU_ROWS:
-            pieces = x.split(_CPU_ROWS)
-            starts = [None] * len(pieces) if start is None else start.split(_CPU_ROWS)
-            parts = [
-                self._infer(piece, prior, infer, seed, start)
-                for piece, start in zip(pieces, starts, strict=True)
-            ]
-            return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+        n_rows = _CPU_ROWS if x.is_cpu else len(x)
+        pieces = x.split(n_rows)
+        starts = [None] * len(pieces) if start is None else start.split(n_rows)
+        parts = [
+            self._infer_at_once(piece, prior, infer, seed, start)
+            for piece, start in zip(pieces, starts, strict=True)
+        ]
+        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+
+    def _infer_at_once(self, x, prior, infer, seed, start=None):
         draw, noise = None, {}
         if self.init != "zeros" or self.solver == "langevin":
             draw = row_noise(x, seed, self.n_components_)
@@ -145,10 +147,11 @@ class PosteriorEncoder(BaseEncoder):
             )
             for codes in (z, torch.zeros_like(z))
         )
+        choice = ", or take solver='proximal'" if "solver" in self.get_params() else ""
         return (
             f"step_size={self.step_size} is too long for sigma={self.sigma} and this "
             f"generator; a step_size below {stable:.2g} is stable here. Reduce it, "
-            "enlarge sigma, rescale X, or take solver='proximal'."
+            f"enlarge sigma, rescale X{choice}."
         )
 
     def _short_of_tol(self, n_short, n_samples):

@@ -177,7 +177,7 @@ def row_noise(x, seed, n_components):
                 )
             )
         )
-        for row in to_array(x)
+        for row in to_array(x) + 0.0  # one zero, of -0.0 and 0.0
     ]
     dtype = np.float64 if x.dtype == torch.float64 else np.float32
 

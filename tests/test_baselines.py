@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils import check_random_state
 from torch import distributions
 
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen import SparseGeneratorEncoder, _inference
 from sklearn_sparsegen._data_term import make_data_term
 from sklearn_sparsegen._generators import build_generator, mlp_generator
 from sklearn_sparsegen._priors import Exponential
@@ -199,8 +199,31 @@ def test_divergence_is_said(name, digits):
     with pytest.raises(ValueError, match="diverged in epoch"):
         SYSTEMS[name]().fit(digits * 1e200)
     encoder = SYSTEMS[name](max_iter=3).fit(digits.astype(np.float32))
-    with pytest.raises(ValueError, match="not finite; rescale X"):
-        encoder.transform(digits.astype(np.float32) * np.float32(3e38))
+    for method in (encoder.transform, encoder.score):
+        with pytest.raises(ValueError, match="not finite; rescale X"):
+            method(digits.astype(np.float32) * np.float32(3e38))
+
+
+def test_pseudo_inputs_are_different_rows(digits):
+    encoder = SYSTEMS["VSC"](n_pseudo_inputs=40, max_iter=3).fit(digits[:60])
+    weight = encoder.pseudo_inputs_.weight.detach().numpy()
+    assert len(np.unique(weight, axis=0)) == 40
+    with pytest.raises(ValueError, match=r"n_pseudo_inputs=61 .* 60"):
+        SYSTEMS["VSC"](n_pseudo_inputs=61).fit(digits[:60])
+    with pytest.raises(ValueError, match="alpha"):
+        encoder.set_params(alpha=7).sample(2)
+
+
+def test_advice_names_only_what_there_is(digits):
+    with pytest.raises(ValueError, match="step_size") as error:
+        SYSTEMS["ABP"](step_size=5.0).fit(digits * 50)
+    assert "solver" not in str(error.value)
+
+
+def test_noise_of_equal_rows_is_equal(digits):
+    encoder = SYSTEMS["short-run"](max_iter=1).fit(digits)
+    negative = np.where(digits == 0, -0.0, digits)
+    assert_array_equal(encoder.transform(negative[:9]), encoder.transform(digits[:9]))
 
 
 # Features that are not observed -------------------------------------------------------
@@ -238,16 +261,11 @@ def test_missing_values_are_filled_in(name, digits, rng):
     X = with_holes(digits, rng)
     encoder = OPEN[name](max_iter=40).fit(X)
     assert np.isfinite(encoder.loss_curve_).all()
-    codes = encoder.transform(X)
-    X_hat = encoder.inverse_transform(codes)
+    X_hat = encoder.inverse_transform(encoder.transform(X))
     missing = np.isnan(X)
     error = np.square(X_hat - digits)[missing].mean()
     mean = np.tile(np.nanmean(X, axis=0), (len(X), 1))
     assert error < 0.8 * np.square(mean - digits)[missing].mean()
-    # what is missing has no part in the code, whatever module generates
-    for value in (-5.0, 5.0):
-        filled = np.where(missing, value, X)
-        assert not np.allclose(encoder.transform(filled), codes, atol=0.1)
     with pytest.raises(ValueError, match="infinity"):
         encoder.transform(np.where(missing, np.inf, X))
 
@@ -385,13 +403,18 @@ def test_divergence_from_pseudo_inputs_against_monte_carlo(rng):
     n = 200_000
     z = posterior.sample(noise(rng, n, 3))
     log_q = posterior.log_prob(z).sum(1)
+    densities = []
     for part in range(4):
-        log_ratio = log_q - pseudo[[part]].log_prob(z).sum(1)
+        log_part = pseudo[[part]].log_prob(z).sum(1)
+        densities.append(log_part.exp().numpy())
+        log_ratio = log_q - log_part
         estimate, error = monte_carlo(log_ratio.numpy())
         divergence = posterior.divergences_from(pseudo)[0, part].item()
         assert abs(divergence - estimate) < error
     prior = PseudoInputPrior(pseudo)
-    estimate, error = monte_carlo((log_q - prior.log_prob(z)).numpy())
+    log_prior = prior.log_prob(z)[:, 0].numpy()
+    assert_allclose(log_prior, np.log(np.mean(densities, axis=0)), rtol=1e-9)
+    estimate, error = monte_carlo(log_q.numpy() - log_prior)
     bound = prior.divergence(posterior).item()
     assert bound > estimate - error
     assert bound < divergence + np.log(4) + 1e-12
@@ -528,6 +551,54 @@ def test_hinge_against_autograd(rng):
         # all codes equal, as at the start: no variance, and a gradient all the same
         value, gradient = term.value_and_grad(torch.zeros(6, 4, dtype=torch.float64))
         assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("weight", [300.0, 3000.0])
+def test_rows_that_a_hinge_couples_descend_together(digits, weight):
+    encoder = SYSTEMS["variance"](max_iter=5, variance_weight=weight).fit(digits)
+    prior, generator = encoder._prior(), encoder.generator_
+    x = torch.tensor(digits[:100])
+    term = encoder._training_term(make_data_term(x, generator, 0.3))
+    first = _inference.first_step(generator, 12, 0.3)
+
+    def total(z):
+        return (term.value(z) + prior.energy(z)).sum().item()
+
+    totals = []
+    with torch.no_grad():
+        for n_steps in (5, 30, 300):
+            z, energy, _ = _inference.proximal_steps(
+                term,
+                x.new_zeros(1, 12),
+                prior,
+                n_steps=n_steps,
+                tol=1e-3,
+                first_step=first,
+            )
+            assert_allclose(energy.sum(), total(z), rtol=1e-9)
+            totals.append(total(z))
+        # the reference: plain proximal steps on all rows, of one length that is stable
+        z = torch.zeros(100, 12, dtype=torch.float64)
+        for _ in range(2000):
+            z = (z - 1e-3 * (term.value_and_grad(z)[1] + prior.rate)).clamp_min(0)
+    assert totals[2] < totals[1] < totals[0]
+    assert totals[2] < total(z) + 0.02 * abs(total(z))
+
+
+def test_hinge_is_of_the_whole_batch(digits):
+    """However many rows a processor takes at once."""
+    encoder = SYSTEMS["variance"](batch_size=300, max_iter=2, shuffle=False)
+    whole = clone(encoder).fit(digits)
+    seen = []
+
+    class Watch(VarianceSparseEncoder):
+        def _training_term(self, term):
+            seen.append(len(term.x))
+            return super()._training_term(term)
+
+    watched = Watch(**encoder.get_params()).fit(digits)
+    assert seen == [300, 300]
+    assert_same(whole, watched)
 
 
 def test_exponential_prior_against_scipy(rng):

@@ -174,6 +174,12 @@ def test_forward_has_autograds_gradients(dtype, frozen):
         assert_allclose(ours.detach(), plain.detach(), atol=rtol * scale, rtol=0)
 
 
+def test_hooks_of_the_whole_are_heeded():
+    generator, x = make_problem()
+    generator.register_forward_hook(lambda module, inputs, output: 3 * output)
+    assert isinstance(make_data_term(x, generator, SIGMA), AutogradDataTerm)
+
+
 def test_layers_without_bias():
     generator = nn.Sequential(nn.Linear(5, 12, bias=False), nn.Tanh()).double()
     x, z = torch.ones(3, 12).double(), torch.full((3, 5), 0.5).double()

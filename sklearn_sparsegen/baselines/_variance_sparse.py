@@ -90,9 +90,10 @@ class VarianceSparseEncoder(PartialFitMixin, PosteriorEncoder):
 
     tol : float or None, default=0.001
         `fit` stops once the loss has not fallen by more than `tol` times its absolute
-        value in any of 5 successive epochs, and inference of a row in `transform` once
+        value in any of 5 successive epochs, and `transform` infers a row until
         a step would lower its energy by less than about that share. None: as many
-        epochs and steps as `max_iter` and `n_steps` say.
+        epochs and steps as `max_iter` and `n_steps` say, as inference in training does
+        with its steps anyway.
 
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
@@ -192,6 +193,9 @@ class VarianceSparseEncoder(PartialFitMixin, PosteriorEncoder):
 
     def _prior(self):
         return Exponential(self.rate)
+
+    def _infer_training(self, rows, x, prior, infer, seed):
+        return self._infer_at_once(x, prior, infer, seed)  # the hinge is of all rows
 
     def _training_term(self, term):
         return VarianceHinge(term, self.variance_weight, self.min_scale)

@@ -31,6 +31,11 @@ class VariationalEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Units of each hidden layer of the generator, and in reverse of the recognition
         network; `()` for linear ones.
 
+    generator : {"convolutional"}, callable or torch.nn.Module, default=None
+        What takes the place of the fully connected generator: as for
+        :class:`~sklearn_sparsegen.SparseGeneratorEncoder`. The recognition network
+        stays as `hidden_layer_sizes` and `activation` say.
+
     Attributes
     ----------
     recognition_ : torch.nn.Module
@@ -55,10 +60,6 @@ class VariationalEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     def _divergence(self, posterior):
         """Kullback-Leibler divergence from the prior, as the loss has it; (n,)."""
 
-    def _prior_log_prob(self, z):
-        """Log probability of each code: density of active, mass of other entries."""
-        return self._prior().log_prob(z).sum(1)
-
     def _initialize(self, X):
         super()._initialize(X)
         source = functools.partial(
@@ -78,10 +79,13 @@ class VariationalEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     @torch.no_grad()
     def _code_batches(self, X):
         for x in tensor_batches(X, self.batch_size, self.generator_):
-            z = self._posterior(x).mean
-            if not z.isfinite().all():
-                raise ValueError("Codes of X are not finite; rescale X.")
-            yield z
+            yield self._finite_posterior(x).mean
+
+    def _finite_posterior(self, x):
+        posterior = self._posterior(x)
+        if not posterior.mean.isfinite().all():
+            raise ValueError("Codes of X are not finite; rescale X.")
+        return posterior
 
     def _data_term(self, x, z):
         residual = make_residual(x, forward(self.generator_, z))
@@ -126,14 +130,14 @@ class VariationalEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         """
         X = self._check_data(X)
         constant = X.shape[1] * np.log(2 * np.pi * self.sigma**2) / 2
-        scores = []
+        prior, scores = self._prior(), []
         for x in tensor_batches(X, self.batch_size, self.generator_):
             draw = row_noise(x, (self._seed,), self.n_components_)
-            posterior = self._posterior(x)
+            posterior = self._finite_posterior(x)
             log_weights = []
             for _ in range(_N_DRAWS):
                 z = posterior.sample(draw)
-                log_ratio = self._prior_log_prob(z) - posterior.log_prob(z).sum(1)
+                log_ratio = prior.log_prob(z).sum(1) - posterior.log_prob(z).sum(1)
                 log_weights.append(log_ratio.double() - self._data_term(x, z))
             score = torch.stack(log_weights).logsumexp(0) - np.log(_N_DRAWS) - constant
             scores.append(to_array(score))

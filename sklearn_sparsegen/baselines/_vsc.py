@@ -105,9 +105,9 @@ class PseudoInputPrior:
         return self.posterior[part].sample(draw)
 
     def log_prob(self, z):
-        """Log probability of each code, (n,)."""
-        parts = [self.posterior[[i]].log_prob(z).sum(1) for i in range(self.n_parts)]
-        return torch.stack(parts).logsumexp(0) - math.log(self.n_parts)
+        """Log probability of each code, (n, 1)."""
+        parts = self.posterior.log_prob(z[:, None]).sum(2)
+        return parts.logsumexp(1, keepdim=True) - math.log(self.n_parts)
 
     def divergence(self, posterior):
         """Bound on the divergence of each row of a posterior from this prior, (n,).
@@ -156,7 +156,7 @@ class VSCEncoder(VariationalEncoder):
         posteriors, and learned: they start at random rows of the training data, and a
         penalty keeps the share of their active codes near `alpha`. The divergence from
         the mixture is replaced by an upper bound, where [1]_ has a network choose one
-        pseudo-input. None: the prior stays as it is.
+        pseudo-input. None: the prior stays as it is. Read when `fit` starts afresh.
 
     Attributes
     ----------
@@ -248,8 +248,13 @@ class VSCEncoder(VariationalEncoder):
         super()._initialize(X)
         vars(self).pop("pseudo_inputs_", None)
         if self.n_pseudo_inputs is not None:
+            if self.n_pseudo_inputs > len(X):
+                raise ValueError(
+                    f"n_pseudo_inputs={self.n_pseudo_inputs} must not be above the "
+                    f"number of rows that they start at, {len(X)}."
+                )
             rng = np.random.default_rng(self._seed)
-            rows = rng.choice(len(X), self.n_pseudo_inputs)
+            rows = rng.choice(len(X), self.n_pseudo_inputs, replace=False)
             self.pseudo_inputs_ = torch.nn.Embedding.from_pretrained(
                 to_tensor(X[rows], self.generator_), freeze=False
             )
@@ -268,10 +273,6 @@ class VSCEncoder(VariationalEncoder):
         if not hasattr(self, "pseudo_inputs_"):
             return PointSpikeSlab(self.alpha)
         return PseudoInputPrior(self._posterior(self.pseudo_inputs_.weight))
-
-    def _prior_log_prob(self, z):
-        log_prob = self._prior().log_prob(z)
-        return log_prob if log_prob.ndim == 1 else log_prob.sum(1)
 
     def _posterior(self, x):
         return SpikeSlabPosterior(*self._heads(x), self._sharpness)
