@@ -208,7 +208,7 @@ def test_pseudo_inputs_are_different_rows(digits):
     encoder = SYSTEMS["VSC"](n_pseudo_inputs=40, max_iter=3).fit(digits[:60])
     weight = encoder.pseudo_inputs_.weight.detach().numpy()
     assert len(np.unique(weight, axis=0)) == 40
-    with pytest.raises(ValueError, match=r"n_pseudo_inputs=61 .* 60"):
+    with pytest.raises(ValueError, match=r"n_pseudo_inputs=61 .* n_samples=60"):
         SYSTEMS["VSC"](n_pseudo_inputs=61).fit(digits[:60])
     with pytest.raises(ValueError, match="alpha"):
         encoder.set_params(alpha=7).sample(2)

@@ -250,8 +250,8 @@ class VSCEncoder(VariationalEncoder):
         if self.n_pseudo_inputs is not None:
             if self.n_pseudo_inputs > len(X):
                 raise ValueError(
-                    f"n_pseudo_inputs={self.n_pseudo_inputs} must not be above the "
-                    f"number of rows that they start at, {len(X)}."
+                    f"n_pseudo_inputs={self.n_pseudo_inputs} must not be above "
+                    f"n_samples={len(X)}: each starts at a row of X."
                 )
             rng = np.random.default_rng(self._seed)
             rows = rng.choice(len(X), self.n_pseudo_inputs, replace=False)
