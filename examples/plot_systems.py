@@ -103,7 +103,11 @@ ax.margins(x=0.2)
 # Eight digits that no system has seen, and what each makes of them.
 
 fig, axes = plt.subplots(
-    len(systems) + 1, 8, figsize=(6, 8), subplot_kw={"xticks": [], "yticks": []}
+    len(systems) + 1,
+    8,
+    figsize=(7, 8),
+    layout="constrained",
+    subplot_kw={"xticks": [], "yticks": []},
 )
 rows = {"data": X_test, **reconstructions}
 for row, (name, images) in zip(axes, rows.items(), strict=True):
