@@ -607,7 +607,7 @@ def test_exponential_prior_against_scipy(rng):
     for step in (0.1, 1.0):
         expected = [
             optimize.minimize_scalar(
-                lambda u, v=v: (u - v) ** 2 / (2 * step) + 1.7 * u,  # noqa: B023
+                lambda u, v=v, step=step: (u - v) ** 2 / (2 * step) + 1.7 * u,
                 bounds=(0, 10),
                 method="bounded",
                 options={"xatol": 1e-10},
