@@ -1,10 +1,10 @@
 """The energy's data term, |x - G(z)|^2 / (2 sigma^2), and its gradient in z.
 
 All the time of inference goes into these. A generator of linear layers, each followed
-by at most one nonlinearity, is evaluated by hand: in buffers that all steps share, at
-little more than the cost of its matrix products. Every other module goes through
-autograd, behind the same interface and with the same results. Features that are NaN in
-the data are not observed, and left out.
+by at most one nonlinearity, is evaluated by hand, at little more than the cost of its
+matrix products. Every other module goes through autograd, behind the same interface
+and with the same results. Features that are NaN in the data are not observed, and left
+out.
 
 Shapes: data x (n, D), codes z (n, k), or (1, k) for a code that all rows share, which
 costs one row forward instead of n.
@@ -210,4 +210,4 @@ class LinearLayersDataTerm(_DataTerm):
             if backward is not None:
                 backward(gradient, output.expand_as(gradient))
             gradient = _linear(gradient, weight.T, None)
-        return gradient.div_(self.sigma**2)
+        return gradient.mul_(self.sigma**-2)
