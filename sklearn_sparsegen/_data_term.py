@@ -210,4 +210,4 @@ class LinearLayersDataTerm(_DataTerm):
             if backward is not None:
                 backward(gradient, output.expand_as(gradient))
             gradient = _linear(gradient, weight.T, None)
-        return gradient.mul_(self.sigma**-2)
+        return gradient.div_(self.sigma**2)

@@ -314,9 +314,12 @@ def test_rows_do_not_depend_on_their_batch(name, tol):
     ]
     order = torch.arange(23).flip(0)
     flipped = solve(x[order], generator, prior, n_steps=40, tol=tol)
-    for together, apart, reordered in zip(whole, parts, flipped, strict=True):
-        assert_allclose(together, apart, rtol=1e-7, atol=1e-9)
-        assert_allclose(together[order], reordered, rtol=1e-7, atol=1e-9)
+    # the energy is flat to rounding where codes differ by the root of that
+    for (together, apart, reordered), atol in zip(
+        zip(whole, parts, flipped, strict=True), (1e-7, 1e-11, 1e-7), strict=True
+    ):
+        assert_allclose(together, apart, rtol=1e-11, atol=atol)
+        assert_allclose(together[order], reordered, rtol=1e-11, atol=atol)
 
 
 def test_rows_leave_when_they_are_done():
