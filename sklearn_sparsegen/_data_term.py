@@ -15,6 +15,10 @@ from torch import nn
 
 _aten = torch.ops.aten
 
+# Below this the sigmoid of a value in float32 becomes this: where data are 0, the chain
+# rule squares it, and numbers too small for the format slow products tenfold.
+_SIGMOID_FLOOR = 1e-12
+
 
 def _relu_backward(gradient, output):
     return _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
@@ -28,24 +32,27 @@ def _tanh_backward(gradient, output):
     return _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
 
 
-# in place: the function, and the chain rule through it given its output
-_IN_PLACE = {
-    nn.ReLU: (torch.relu_, _relu_backward),
-    nn.Sigmoid: (torch.sigmoid_, _sigmoid_backward),
-    nn.Tanh: (torch.tanh_, _tanh_backward),
-    nn.Identity: (None, None),
+# oneDNN's name, and in place: the function, and the chain rule through it, given its
+# output
+_NONLINEARITIES = {
+    nn.ReLU: ("relu", torch.relu_, _relu_backward),
+    nn.Sigmoid: ("sigmoid", torch.sigmoid_, _sigmoid_backward),
+    nn.Tanh: ("tanh", torch.tanh_, _tanh_backward),
+    nn.Identity: ("none", None, None),
 }
 
 
-def _linear(z, weight, bias):
-    """Return z W' + b.
+def _linear(z, weight, bias, nonlinearity=nn.Identity):
+    """Return the nonlinearity of z W' + b.
 
     On a processor by oneDNN where PyTorch has it: its own choice for float32, MKL,
     takes more than twice as long on some.
     """
+    name, function, _ = _NONLINEARITIES[nonlinearity]
     if z.is_cpu and z.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(z, weight, bias, "none", [], "")
-    return nn.functional.linear(z, weight, bias)
+        return torch.ops.mkldnn._linear_pointwise(z, weight, bias, name, [], "")
+    z = nn.functional.linear(z, weight, bias)
+    return z if function is None else function(z)
 
 
 class _Linear(torch.autograd.Function):
@@ -69,7 +76,7 @@ class _Linear(torch.autograd.Function):
 
 def forward(network, z):
     """Return `network(z)`, for autograd; linear layers by the data term's products."""
-    if _linear_layers(network) is None:
+    if linear_layers(network) is None:
         return network(z)
     for module in network:
         if type(module) is nn.Linear:
@@ -81,13 +88,13 @@ def forward(network, z):
 
 def make_data_term(x, generator, sigma):
     """Return the data term of `x`, by hand where the generator allows it."""
-    layers = _linear_layers(generator)
+    layers = linear_layers(generator)
     if layers is None:
         return AutogradDataTerm(x, generator, sigma)
     return LinearLayersDataTerm(x, layers, sigma)
 
 
-def _linear_layers(generator):
+def linear_layers(generator):
     """Return (linear layer, type of its nonlinearity) pairs, None if it is not so."""
     if type(generator) is not nn.Sequential:
         return None
@@ -98,7 +105,9 @@ def _linear_layers(generator):
     for module in generator:
         if type(module) is nn.Linear:
             layers.append((module, nn.Identity))
-        elif type(module) in _IN_PLACE and layers and layers[-1][1] is nn.Identity:
+        elif (
+            type(module) in _NONLINEARITIES and layers and layers[-1][1] is nn.Identity
+        ):
             layers[-1] = (layers[-1][0], type(module))
         else:
             return None
@@ -116,9 +125,9 @@ class _DataTerm:
     def __init__(self, x, sigma):
         self.x = x
         self.sigma = sigma
-        missing = x.isnan()
-        # asking a GPU would be a wait
-        self._missing = None if x.is_cpu and not missing.any() else missing
+        # asking a GPU would be a wait; a sum is a processor's fastest way to ask
+        is_whole = x.is_cpu and not x.sum().isnan()
+        self._missing = None if is_whole else x.isnan()
 
     def _residual(self, x_hat):
         residual = x_hat - self.x
@@ -168,22 +177,23 @@ class LinearLayersDataTerm(_DataTerm):
 
     def __init__(self, x, layers, sigma):
         super().__init__(x, sigma)
-        self._layers = [
-            (
-                linear.weight.detach(),
-                None if linear.bias is None else linear.bias.detach(),
-                *_IN_PLACE[nonlinearity],
+        self._layers, self._transposed = [], []
+        for linear, nonlinearity in layers:
+            weight, bias = linear.weight.detach(), linear.bias
+            bias = None if bias is None else bias.detach()
+            self._layers.append((weight, bias, nonlinearity))
+            # the layer that the gradient passes last divides it by the variance
+            self._transposed.append(
+                weight.T if self._transposed else weight.T / sigma**2
             )
-            for linear, nonlinearity in layers
-        ]
 
     def _forward(self, z):
         """Return the output of each layer."""
         outputs = []
-        for weight, bias, function, _ in self._layers:
-            z = _linear(z, weight, bias)
-            if function is not None:
-                function(z)
+        for layer in self._layers:
+            z = _linear(z, *layer)
+            if layer[2] is nn.Sigmoid and z.dtype == torch.float32:
+                z.clamp_min_(_SIGMOID_FLOOR)
             outputs.append(z)
         return outputs
 
@@ -203,11 +213,17 @@ class LinearLayersDataTerm(_DataTerm):
         return self._backward(outputs, self._residual(outputs[-1]))
 
     def _backward(self, outputs, gradient):
-        """Pull the gradient with respect to the output back to the codes."""
-        for (weight, _, _, backward), output in zip(
-            reversed(self._layers), reversed(outputs), strict=True
+        """Pull the residual, which it overwrites, back to the codes."""
+        for (_, _, nonlinearity), transposed, output in zip(
+            reversed(self._layers),
+            reversed(self._transposed),
+            reversed(outputs),
+            strict=True,
         ):
+            backward = _NONLINEARITIES[nonlinearity][2]
             if backward is not None:
-                backward(gradient, output.expand_as(gradient))
-            gradient = _linear(gradient, weight.T, None)
-        return gradient.div_(self.sigma**2)
+                if len(output) < len(gradient):  # of a code that all rows share
+                    output = output.expand_as(gradient)
+                backward(gradient, output)
+            gradient = _linear(gradient, transposed, None)
+        return gradient

@@ -15,8 +15,8 @@ import torch
 from ._data_term import make_residual
 from ._priors import LimitedSlab
 
-_GROW = 1.3  # of a row's step size in a move that is made, at most
-_SHRINK = 0.2, 0.5  # the same in one that is not: at most, and at least
+_GROW = 10.0  # of a row's step size in a move that is made, at most
+_SHRINK = 0.3  # the same in one that is not
 _LEAVE_EVERY = 5  # steps; then the rows that are done leave
 _TINY = 1e-30  # keeps 0 / 0 finite
 _KEEP = 0.85  # of the active codes, from one stage of pruning to the next
@@ -48,15 +48,15 @@ def gradient_steps(term, z, prior, *, n_steps, step_size, draw=None):
 
 
 @torch.no_grad()
-def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
-    """Minimise the energy of each row from the codes `z` by accelerated proximal steps.
+def proximal_steps(term, z, prior, *, n_steps, tol, stiffest, support=None):
+    """Minimise the energy of each row from the codes `z` by quasi-Newton steps.
 
-    A step from z is `prior.prox(z - eta * gradient, eta)`, followed by a move on along
-    the difference from the last step's result: Nesterov's momentum. Every row has a
-    step size `eta`, a momentum and an end of its own. A move that would raise a row's
-    energy is not made: the next goes without momentum. Each move, made or not, shows
-    the data term's curvature along it, and `eta` follows that. Entries that are exactly
-    zero gain no momentum, so that it leaves a point mass alone.
+    The data term's Hessian is modelled by 1 / eta plus what the last move has shown of
+    it (the BFGS formula with a memory of one), and the prior by its proximal step:
+    `prior.prox(z - eta * gradient, eta)`, corrected for the last move. Every row has a
+    step size `eta`, a memory and an end of its own. A move that would raise a row's
+    energy is not made: the next is a shorter proximal step without a correction.
+    Entries that the proximal step leaves at zero stay there.
 
     Parameters
     ----------
@@ -75,11 +75,12 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
 
     tol : float
         A row is done once its violation of stationarity, `|z - prox|^2 / eta`, is
-        below `tol * max(1, |energy|)`: about twice the energy that one more step would
-        save, in nats. Negative: never.
+        below `tol * max(1, |energy|)`: about twice the energy that one more proximal
+        step would save, in nats. Negative: never.
 
-    first_step : float
-        The step size to begin with. Any will do; a good one saves steps.
+    stiffest : tuple of tensors of shape (1, k) and (1,)
+        A direction and the data term's curvature along it, which the model of the
+        Hessian begins with. Any will do; those of the largest curvature save steps.
 
     support : bool tensor of shape (n, k), default=None
         Entries that may move from where they start; None: all.
@@ -101,41 +102,37 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
     result = z.clone(), value.new_empty(n), value.new_empty(n)
     rows = torch.arange(n, device=z.device)
     energy = value + prior.energy(z)
-    gradient = gradient.clone() if support is None else gradient * support
-    eta = energy.new_full((n,), first_step)
-    age = torch.ones_like(eta)  # of the momentum, in steps
+    if support is not None:
+        gradient = gradient * support
+    direction, curvature = stiffest
+    # long, as the model knows the stiffest direction
+    eta = (5 / curvature.clamp_min(1)).expand(n)
+    move = direction.expand(n, k)
+    secant = move, curvature[:, None] * move, torch.ones_like(eta), curvature
     violation = torch.full_like(eta, math.inf)
     done = torch.zeros_like(eta, dtype=torch.bool)
-    trial = proximal = _prox(prior, z, gradient, eta)
+    trial, proximal = _quasi_newton_step(prior, z, gradient, eta, secant, support)
     for step in range(1, n_steps):
-        move = trial - z
         value, trial_gradient = term.value_and_grad(trial)
         if support is not None:
             trial_gradient *= support
-        # one over the data term's mean curvature along the move (Barzilai and Borwein)
-        bend = torch.linalg.vecdot(trial_gradient - gradient, move).clamp_min_(_TINY)
-        stable = torch.linalg.vecdot(move, move).div_(bend)
         trial_energy = value + prior.energy(trial)
-        accepted = _no_higher(trial_energy, energy, term) > done
-        low, high = (
-            torch.where(accepted, *factors).mul_(eta)
-            for factors in ((1.0, _SHRINK[0]), (_GROW, _SHRINK[1]))
-        )
-        eta = stable.clamp_(low, high)
+        accepted = _is_lower(trial_energy, energy, term) > done
         energy = torch.where(accepted, trial_energy, energy)
-        z = torch.where(accepted[:, None], trial, z)
-        gradient = torch.where(accepted[:, None], trial_gradient, gradient)
-
-        last, proximal = proximal, _prox(prior, z, gradient, eta)
-        # what is exactly zero stays so
-        ahead = (proximal - last).masked_fill_(proximal == 0, 0)
-        uphill = torch.linalg.vecdot(z - proximal, ahead) > 0
-        # the momentum points uphill, or led there: restart
-        age.masked_fill_(uphill | ~accepted, 0)
-        trial = torch.addcmul(proximal, (age / (age + 1))[:, None], ahead)
-        if prior.nonnegative:
-            trial.clamp_min_(0)
-        age += 1
+        last = z, gradient
+        z = _choose(accepted, trial, z)
+        gradient = _choose(accepted, trial_gradient, gradient)
+        # zero where the move was not made: then there is nothing to correct
+        move, bend = z - last[0], gradient - last[1]
+        square, product = (torch.linalg.vecdot(move, part) for part in (move, bend))
+        # the data term's mean curvature along the move; as it was, without a move
+        curvature = (product + _TINY / eta) / (square + _TINY)
+        lowest = 1 / (_GROW * eta)
+        product.masked_fill_(curvature < lowest, 0)  # the model is to curve upwards
+        eta = torch.where(accepted, 1.0, _SHRINK) / curvature.maximum(lowest)
+        eta.clamp_min_(_TINY)
+        secant = move, bend, square, product
+        trial, proximal = _quasi_newton_step(prior, z, gradient, eta, secant, support)
 
         if step % _LEAVE_EVERY == 0:
             new_violation = _violation(z - proximal, eta, energy)
@@ -150,23 +147,22 @@ def proximal_steps(term, z, prior, *, n_steps, tol, first_step, support=None):
                 if not left.any():
                     return result
                 term.keep(left)
-                state = rows, z, energy, gradient, eta, age, violation, done
-                state = [part[left] for part in (*state, proximal, trial)]
-                rows, z, energy, gradient, eta, age, violation, done = state[:8]
-                proximal, trial = state[8:]
+                state = rows, z, energy, gradient, eta, violation, done, proximal, trial
+                state = [part[left] for part in state]
+                rows, z, energy, gradient, eta, violation, done, proximal, trial = state
                 support = None if support is None else support[left]
     violation = torch.where(done, violation, _violation(z - proximal, eta, energy))
     # the last step is still to be taken, where it helps
-    last_energy = term.value(proximal) + prior.energy(proximal)
-    accepted = _no_higher(last_energy, energy, term) > done
-    z = torch.where(accepted[:, None], proximal, z)
+    last_energy = term.value(trial) + prior.energy(trial)
+    accepted = _is_lower(last_energy, energy, term) > done
+    z = _choose(accepted, trial, z)
     energy = torch.where(accepted, last_energy, energy)
     for whole, part in zip(result, (z, energy, violation), strict=True):
         whole[rows] = part
     return result
 
 
-def prune(term, z, n_active, slab_scale, *, first_step, support=None):
+def prune(term, z, n_active, slab_scale, *, stiffest, support=None):
     """Lower the number of active codes of each row to `n_active`, a share at a time.
 
     Between the cuts, proximal steps that keep so many go on, so that the components
@@ -178,28 +174,69 @@ def prune(term, z, n_active, slab_scale, *, first_step, support=None):
         prior = LimitedSlab(count, slab_scale)
         z, _, _ = proximal_steps(
             term,
-            prior.prox(z, 0.0, z),
+            prior.prox(z, 0.0, z)[0],
             prior,
             n_steps=_PRUNE_STEPS,
             tol=-1.0,
-            first_step=first_step,
+            stiffest=stiffest,
             support=support,
         )
         count = max(n_active, int(_KEEP * count))
     return z
 
 
-def _no_higher(new, old, term):
-    """Whether the energy of each row is no higher, or of all where they go together."""
-    if term.separable:
-        return new <= old
-    return (new.sum() <= old.sum()).expand_as(new)
+def _is_lower(new, old, term):
+    """Whether the energy of each row is lower, or of all where they go together.
+
+    By more than rounding, which other batches round otherwise.
+    """
+    if not term.separable:
+        new, old = (energy.sum().expand_as(energy) for energy in (new, old))
+    return new < old - 4 * torch.finfo(old.dtype).eps * old.abs()
 
 
-def _prox(prior, z, gradient, eta):
-    """Proximal step of length `eta` (n,) from `z`."""
-    eta = eta[:, None]
-    return prior.prox(torch.addcmul(z, eta, gradient, value=-1), eta, z)
+def _choose(accepted, new, old):
+    """Return the rows of `new` that are accepted, and of `old`; `new` is used up."""
+    if new.is_cpu:  # few are not; asking a GPU which would be a wait
+        new[~accepted] = old[~accepted]
+        return new
+    return torch.where(accepted[:, None], new, old)
+
+
+def _quasi_newton_step(prior, z, gradient, eta, secant, support):
+    """Return where a step from `z` leads, and the proximal step in it.
+
+    The model of the data term's Hessian is I / eta, updated by BFGS with a move s and
+    the difference y of the gradient along it; `secant` is s, y, s's and s'y, with 0 for
+    the last where the update is to be left out. With
+    C = eta * slope, the inverse of I / eta plus the prior's curvature, and
+    p = z - prox, the minimiser of the model is, by Woodbury's formula,
+    prox + C [s y] K^-1 [s'p y'p]', where
+
+        K = [ s'C s - eta s's   s'C y       ]
+            [ s'C y             y'C y + s'y ].
+    """
+    move, bend, square, product = secant
+    dot = torch.linalg.vecdot
+    step = eta[:, None]
+    proximal, slope = prior.prox(torch.addcmul(z, step, gradient, value=-1), step, z)
+    inverse = slope.mul_(step)
+    if support is not None:
+        inverse *= support
+    back = z - proximal
+    p, q = dot(move, back), dot(bend, back)
+    scaled_move, scaled_bend = inverse * move, inverse * bend
+    a = dot(move, scaled_move) - eta * square
+    b = dot(move, scaled_bend)
+    c = dot(bend, scaled_bend) + product
+    determinant = a * c - b * b
+    # a <= 0 < c, but for rounding
+    scale = torch.where((product > 0) & (determinant < 0), 1 / determinant, 0)
+    trial = proximal.addcmul(((c * p - b * q) * scale)[:, None], scaled_move)
+    trial.addcmul_(((a * q - b * p) * scale)[:, None], scaled_bend)
+    if prior.nonnegative:
+        trial.clamp_min_(0)
+    return trial, proximal
 
 
 def _violation(back, eta, energy):
@@ -207,19 +244,26 @@ def _violation(back, eta, energy):
     return torch.linalg.vecdot(back, back) / eta / energy.abs().clamp_min(1)
 
 
-def data_curvature(z, generator, sigma):
-    """Return the largest eigenvalue of J'J / sigma^2 over the codes `z`.
+def stiffest_direction(z, generator, sigma):
+    """Return the direction of the data term's largest curvature at the codes `z`.
 
-    J is the generator's Jacobian. By power iteration: from below.
+    The eigenvector of J'J / sigma^2 of each row, shape (n, k), and its eigenvalue,
+    shape (n,), J being the generator's Jacobian. By power iteration: from below.
     """
     # An irregular direction: columns of J may well cancel under a regular one.
     direction = torch.arange(z.shape[1]).to(z).cos().expand_as(z)
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        x_hat = generator(z)
+        u = torch.zeros_like(x_hat, requires_grad=True)
+        (pulled,) = torch.autograd.grad(x_hat, z, u, create_graph=True)  # J'u
     for _ in range(20):
-        direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-30)
-        # not torch.func's, whose forward mode fails when threads share it
-        _, tangent = torch.autograd.functional.jvp(generator, z, direction)
-        _, direction = torch.autograd.functional.vjp(generator, z, tangent)
-    return direction.norm(dim=1).max().item() / sigma**2
+        direction = torch.nn.functional.normalize(direction, eps=1e-30)
+        # linear in u, so that its gradient is a product with J
+        (tangent,) = torch.autograd.grad(pulled, u, direction, retain_graph=True)
+        (direction,) = torch.autograd.grad(x_hat, z, tangent, retain_graph=True)
+    curvature = direction.norm(dim=1) / sigma**2
+    return torch.nn.functional.normalize(direction, eps=1e-30), curvature
 
 
 def stable_step_size(z, generator, prior, sigma):
@@ -229,18 +273,9 @@ def stable_step_size(z, generator, prior, sigma):
     data term, plus that of -log p, which is largest at 0, where it equals the prior's
     weight.
     """
+    _, curvature = stiffest_direction(z, generator, sigma)
     stiffest = prior.weight(torch.zeros(1, dtype=z.dtype)).item()
-    return 2 / math.sqrt(data_curvature(z, generator, sigma) + stiffest)
-
-
-def first_step(generator, n_components, sigma):
-    """Return a step size for proximal steps to begin with, one for all rows.
-
-    From the curvature at zero; longer than is stable there, because it falls as codes
-    grow, and a step that is too long is not taken.
-    """
-    origin = next(generator.parameters()).new_zeros(1, n_components)
-    return 2.5 / max(data_curvature(origin, generator, sigma), 1.0)
+    return 2 / math.sqrt(curvature.max().item() + stiffest)
 
 
 @torch.no_grad()

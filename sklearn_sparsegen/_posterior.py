@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 
 from . import _inference
 from ._base import BaseEncoder, ScoreMixin
-from ._data_term import forward, make_data_term, make_residual
+from ._data_term import forward, linear_layers, make_data_term, make_residual
 from ._fit import warn_of
 from ._priors import LimitedSlab
 from ._torch import (
@@ -23,7 +23,7 @@ from ._torch import (
 )
 
 _JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
-_CPU_ROWS = 256  # whose intermediate results stay in a processor's cache
+_CPU_ROWS = 512  # enough for fast products, and their results stay in a cache
 
 
 class PosteriorEncoder(BaseEncoder):
@@ -56,10 +56,12 @@ class PosteriorEncoder(BaseEncoder):
         with the proximal solver, stopped short of `tol`.
         """
         polish &= bool(self.threshold or self.n_nonzero_coefs)
-        first_step = None
+        stiffest = None
         if self.solver == "proximal" or polish:
-            first_step = _inference.first_step(
-                self.generator_, self.n_components_, self.sigma
+            parameter = next(self.generator_.parameters())
+            origin = parameter.new_zeros(1, self.n_components_)
+            stiffest = _inference.stiffest_direction(
+                origin, self.generator_, self.sigma
             )
 
         def infer(x, start, draw=None):
@@ -67,7 +69,7 @@ class PosteriorEncoder(BaseEncoder):
             if training:
                 term = self._training_term(term)
             if self.solver == "proximal":
-                z, energy, short = self._proximal_steps(term, start, prior, first_step)
+                z, energy, short = self._proximal_steps(term, start, prior, stiffest)
             else:
                 z = _inference.gradient_steps(
                     term,
@@ -85,7 +87,7 @@ class PosteriorEncoder(BaseEncoder):
                 short = (energy > before + rounding) & (self.solver == "gradient")
             if not polish:
                 return z, energy, short, torch.zeros_like(short)
-            return self._polish(x, z, energy, short, prior, first_step)
+            return self._polish(x, z, energy, short, prior, stiffest)
 
         # noise comes from the host
         return infer if self.solver == "langevin" else Recorded(infer)
@@ -168,8 +170,11 @@ class PosteriorEncoder(BaseEncoder):
         """
         prior = self._prior()
         infer = self._make_inference(prior, polish=polish)
+        n_rows = self.batch_size
+        if next(self.generator_.parameters()).is_cpu and linear_layers(self.generator_):
+            n_rows = max(n_rows, _CPU_ROWS)
         all_short, n_unpolished = [], 0
-        for x in tensor_batches(X, self.batch_size, self.generator_):
+        for x in tensor_batches(X, n_rows, self.generator_):
             z, short, unpolished = self._infer(x, prior, infer, (self._seed,))
             all_short.append(z[short])
             n_unpolished += unpolished.sum()
@@ -179,7 +184,7 @@ class PosteriorEncoder(BaseEncoder):
             complaints = [self._short_of_tol(n_unpolished, len(X))]
         warn_of(complaints)
 
-    def _proximal_steps(self, term, z, prior, first_step, support=None):
+    def _proximal_steps(self, term, z, prior, stiffest, support=None):
         """Return the codes, their energy and which rows stopped short of `tol`."""
         tol = self.tol or 0.0
         z, energy, violation = _inference.proximal_steps(
@@ -188,12 +193,12 @@ class PosteriorEncoder(BaseEncoder):
             prior,
             n_steps=self.n_steps,
             tol=tol,
-            first_step=first_step,
+            stiffest=stiffest,
             support=support,
         )
         return z, energy, (violation > tol) & (self.tol is not None)
 
-    def _polish(self, x, z, energy, short, prior, first_step):
+    def _polish(self, x, z, energy, short, prior, stiffest):
         """Infer codes again with some of them zero: by `threshold`, or their number.
 
         Those that `threshold` sets to zero stay so. Under `n_nonzero_coefs`, steps may
@@ -215,12 +220,12 @@ class PosteriorEncoder(BaseEncoder):
                 z,
                 n_active,
                 prior.slab_scale,
-                first_step=first_step,
+                stiffest=stiffest,
                 support=support,
             )
             slab = LimitedSlab(n_active, prior.slab_scale)
-            z = slab.prox(z, 0.0, z)
-        z, _, unpolished = self._proximal_steps(term, z, slab, first_step, support)
+            z = slab.prox(z, 0.0, z)[0]
+        z, _, unpolished = self._proximal_steps(term, z, slab, stiffest, support)
         return z, energy, short, unpolished
 
     def _code_batches(self, X):

@@ -67,17 +67,17 @@ class SpikeSlab:
 
     def slab_proba(self, z):
         """Posterior probability of the slab given each entry of `z` (Eq. 9)."""
-        return torch.sigmoid(-self._spike_logit(z))
+        return self._spike_logit(z).neg_().sigmoid_()
 
     def energy(self, z):
         """Return -log p of each code: of the rows of `z`."""
-        if self.alpha == 0:
+        if self.alpha < 1e-30:  # P(slab | 0) would underflow in float32
             return -self.log_prob(z).sum(-1)
-        # the sum of `log_prob`, in fewer passes
-        ratio = F.softplus(self._spike_logit(z), threshold=50).sum(-1)
+        # by Bayes, p(z) = alpha N(z; 0, s1^2) / P(slab | z): in fewer passes
+        log_slab = self.slab_proba(z).log_().sum(-1)
         constant = math.log(self.slab_scale * math.sqrt(2 * math.pi) / self.alpha)
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
-        return square.sub_(ratio).add_(z.shape[-1] * constant)
+        return square.add_(log_slab).add_(z.shape[-1] * constant)
 
     def support(self, z):
         """Entries of `z` that have a density: all."""
@@ -93,13 +93,26 @@ class SpikeSlab:
         return weight.mul_(self._precision_gap).add_(self.slab_scale**-2)
 
     def prox(self, v, step, z):
-        """Proximal step from `v`, with -log p replaced by its majoriser at `z`.
+        """Proximal step from `v`, with -log p replaced by its majoriser.
 
-        The minimiser of `(u - v)**2 / (2 * step) + w(z) * u**2 / 2`. As -log p is
-        concave in z^2, the energy does not rise where the step is short enough for the
-        data term.
+        The minimiser of `(u - v)**2 / (2 * step) + w(z) * u**2 / 2`, and again with
+        that in the place of `z`. As -log p is concave in z^2, the energy does not rise
+        where the step is short enough for the data term.
+
+        Returns
+        -------
+        u : tensor like v
+            The minimiser.
+
+        slope : tensor like v
+            Its derivative by `v`, for the majoriser.
         """
-        return v / self.weight(z).mul_(step).add_(1)
+        least, gap = 1 + step / self.slab_scale**2, step * self._precision_gap
+        for _ in range(2):
+            # 1 / (1 + step * w(z)), in few passes
+            slope = self._spike_logit(z).sigmoid_().mul_(gap).add_(least).reciprocal_()
+            z = v * slope
+        return z, slope
 
     def redraw_spike(self, z, draw):
         """Return `z` with entries that are likelier in the spike drawn from it anew.
@@ -149,7 +162,8 @@ class PointSpikeSlab:
     --------
     >>> import torch
     >>> prior = PointSpikeSlab(alpha=0.01)
-    >>> prior.prox(torch.tensor([0.2, 0.4]), 0.01, None)
+    >>> u, slope = prior.prox(torch.tensor([0.2, 0.4]), 0.01, None)
+    >>> u
     tensor([0.0000, 0.3960])
     """
 
@@ -182,7 +196,7 @@ class PointSpikeSlab:
         density's constant, whose unit is that of z.
         """
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
-        n_active = (z != 0).sum(-1)
+        n_active = z.sign().abs_().sum(-1)
         return square + torch.where(n_active > 0, n_active * self._cost, 0)
 
     def support(self, z):
@@ -201,10 +215,20 @@ class PointSpikeSlab:
         """Proximal step from `v`: the minimiser of `(u - v)**2 / (2 * step) + energy`.
 
         A hard threshold. `z`, the point that majorisers need, has no part in it.
+
+        Returns
+        -------
+        u : tensor like v
+            The minimiser.
+
+        slope : tensor like v
+            Its derivative by `v`.
         """
         shrinkage = 1 + step / self.slab_scale**2
-        u = v / shrinkage
-        return torch.where(u.square() * shrinkage > 2 * step * self._cost, u, 0)
+        # 1 where active, else 0: a processor takes longer to compare and to choose
+        excess = v.square().sub_(2 * step * shrinkage * self._cost)
+        slope = excess.sign_().clamp_min_(0).div_(shrinkage)
+        return (v * slope).add_(0.0), slope  # no -0.0
 
     def redraw_spike(self, z, draw):
         """Return `z`: what is in the spike is zero, and stays so."""
@@ -231,7 +255,8 @@ class LimitedSlab:
     Examples
     --------
     >>> import torch
-    >>> LimitedSlab(2).prox(torch.tensor([[3.0, -1.0, 2.0]]), 1.0, None)
+    >>> u, slope = LimitedSlab(2).prox(torch.tensor([[3.0, -1.0, 2.0]]), 1.0, None)
+    >>> u
     tensor([[1.5000, 0.0000, 1.0000]])
     """
 
@@ -245,10 +270,14 @@ class LimitedSlab:
         return torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
 
     def prox(self, v, step, z):
-        """Proximal step from `v`: the largest entries, shrunk; ties go by place."""
+        """Proximal step from `v`, the largest entries shrunk, and its derivative.
+
+        Ties go by place.
+        """
         largest = v.abs().topk(self.n_active, dim=1).indices
-        kept = torch.zeros_like(v).scatter_(1, largest, v.gather(1, largest))
-        return kept / (1 + step / self.slab_scale**2)
+        slope = torch.zeros_like(v).scatter_(1, largest, 1.0)
+        slope /= 1 + step / self.slab_scale**2
+        return (v * slope).add_(0.0), slope  # no -0.0
 
 
 @dataclass(frozen=True)
@@ -265,7 +294,8 @@ class Exponential:
     Examples
     --------
     >>> import torch
-    >>> Exponential(2.0).prox(torch.tensor([0.1, 0.5, -1.0]), 0.1, None)
+    >>> u, slope = Exponential(2.0).prox(torch.tensor([0.1, 0.5, -1.0]), 0.1, None)
+    >>> u
     tensor([0.0000, 0.3000, 0.0000])
     """
 
@@ -278,8 +308,9 @@ class Exponential:
         return self.rate * z.sum(-1)
 
     def prox(self, v, step, z):
-        """Proximal step from `v`: a soft threshold to what is not negative."""
-        return (v - self.rate * step).clamp_min_(0)
+        """Proximal step from `v`, a soft threshold, and its derivative."""
+        u = (v - self.rate * step).clamp_min_(0)
+        return u, u.sign()
 
     def slab_proba(self, z):
         """Return 1 where `z` is active, else 0."""

@@ -125,12 +125,23 @@ def test_samples_follow_the_density(alpha):
 def test_proximal_step_minimises_its_majoriser(v, z, step, alpha, spike_scale):
     prior = SpikeSlab(alpha, spike_scale=spike_scale)
     v, z = (torch.tensor(value, dtype=torch.float64) for value in (v, z))
-    weight = prior.weight(z).item()
-    best = optimize.minimize_scalar(
-        lambda u: (u - v.item()) ** 2 / (2 * step) + weight * u**2 / 2,
-        bracket=(-4, 4),
-    )
-    assert_allclose(prior.prox(v, step, z), best.x, atol=1e-6)
+    u, slope = prior.prox(v, step, z)
+
+    def objective(u):
+        return (u - v) ** 2 / (2 * step) - prior.log_prob(u)
+
+    assert objective(u) <= objective(z) + 1e-9 * (1 + objective(z).abs())
+    for _ in range(2):
+        weight = prior.weight(z).item()
+        best = optimize.minimize_scalar(
+            lambda u, weight=weight: (
+                (u - v.item()) ** 2 / (2 * step) + weight * u**2 / 2
+            ),
+            bracket=(-4, 4),
+        )
+        z = torch.tensor(best.x, dtype=torch.float64)
+    assert_allclose(u, best.x, atol=1e-6)
+    assert_allclose(slope, 1 / (1 + step * weight), rtol=1e-6)
 
 
 # The point mass --------------------------------------------------------------------
@@ -161,7 +172,11 @@ def test_hard_threshold_is_the_proximal_step(v, step, alpha, slab_scale):
         lambda u: (u - v) ** 2 / (2 * step) + u**2 / (2 * slab_scale**2),
         bracket=(-4, 4),
     )
-    u = prior.prox(torch.tensor(v, dtype=torch.float64), step, None)
+    v_tensor = torch.tensor(v, dtype=torch.float64)
+    u, slope = prior.prox(v_tensor, step, None)
+    assert_allclose(slope * v_tensor, u)
+    assert (slope > 0) == (u != 0) or v == 0
+    assert math.copysign(1, u) == 1 or u < 0  # no -0.0
     lowest = min(objective(0.0), best.fun + cost)
     assert_allclose(objective(u.item()), lowest, rtol=1e-9, atol=1e-12)
     energy = prior.energy(u[None]).item()
@@ -200,8 +215,9 @@ def test_limited_slab_is_the_best_support(n_active, rng):
     step, slab_scale = 0.3, 0.7
     prior = LimitedSlab(n_active, slab_scale)
     v = rng.normal(size=(20, 4))
-    u = prior.prox(torch.from_numpy(v), step, None).numpy()
+    u, slope = (part.numpy() for part in prior.prox(torch.from_numpy(v), step, None))
     assert ((u != 0).sum(1) == n_active).all()
+    assert_allclose(slope, np.where(u != 0, 1 / (1 + step / slab_scale**2), 0))
 
     def objective(u, v):
         return ((u - v) ** 2 / (2 * step) + u**2 / (2 * slab_scale**2)).sum()
