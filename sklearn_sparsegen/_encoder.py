@@ -57,8 +57,8 @@ class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncode
 
     solver : {"gradient", "langevin", "proximal"}, default="gradient"
         How codes are inferred: by gradient steps, as in the paper; by Langevin
-        dynamics, which adds noise to each step; or by accelerated proximal steps, which
-        reach a lower energy in less time and find their own step size.
+        dynamics, which adds noise to each step; or by quasi-Newton proximal steps,
+        which reach a lower energy in less time and find their own step size.
 
     n_steps : int, default=30
         Number of steps of inference, at most that with `solver="proximal"`.

@@ -131,8 +131,6 @@ class PosteriorEncoder(BaseEncoder):
         if not any(map(len, all_short)):
             return []
         short = torch.cat(all_short)
-        if self.solver == "proximal":
-            return [self._short_of_tol(len(short), n_samples)]
         return [
             f"Inference overshot: the energy of {len(short)} of {n_samples} rows "
             "ended above where it began; " + self._advice(short)
@@ -156,11 +154,12 @@ class PosteriorEncoder(BaseEncoder):
             f"enlarge sigma, rescale X{choice}."
         )
 
-    def _short_of_tol(self, n_short, n_samples):
+    def _short_of_tol(self, rows, n_samples):
+        shown = ", ".join(map(str, rows[:5])) + ", ..." * (len(rows) > 5)
         return (
             f"Inference stopped at n_steps={self.n_steps} short of tol={self.tol} for "
-            f"{n_short} of {n_samples} rows; increase either, or set tol=None to take "
-            "n_steps steps whatever is left to gain."
+            f"{len(rows)} of {n_samples} rows ({shown}); increase either, or set "
+            "tol=None to take n_steps steps whatever is left to gain."
         )
 
     def _infer_batches(self, X, polish=False):
@@ -173,15 +172,19 @@ class PosteriorEncoder(BaseEncoder):
         n_rows = self.batch_size
         if next(self.generator_.parameters()).is_cpu and linear_layers(self.generator_):
             n_rows = max(n_rows, _CPU_ROWS)
-        all_short, n_unpolished = [], 0
+        overshot, unfinished = [], []
         for x in tensor_batches(X, n_rows, self.generator_):
             z, short, unpolished = self._infer(x, prior, infer, (self._seed,))
-            all_short.append(z[short])
-            n_unpolished += unpolished.sum()
+            if self.solver == "proximal":
+                unpolished |= short
+            else:
+                overshot.append(z[short])
+            unfinished.append(unpolished)
             yield x, z
-        complaints = self._complaints(all_short, len(X))
-        if n_unpolished and not complaints:
-            complaints = [self._short_of_tol(n_unpolished, len(X))]
+        complaints = self._complaints(overshot, len(X))
+        rows = np.flatnonzero(to_array(torch.cat(unfinished)))
+        if len(rows) and not complaints:
+            complaints = [self._short_of_tol(rows, len(X))]
         warn_of(complaints)
 
     def _proximal_steps(self, term, z, prior, stiffest, support=None):

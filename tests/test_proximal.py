@@ -15,6 +15,7 @@ from sklearn_sparsegen import _inference
 from sklearn_sparsegen._data_term import (
     AutogradDataTerm,
     LinearLayersDataTerm,
+    _sigmoid_backward,
     forward,
     make_data_term,
 )
@@ -131,6 +132,20 @@ def test_data_term_in_float32_against_float64(sizes, shared):
     assert_allclose(gradient_32, gradient, atol=1e-5 * gradient.abs().max().item())
 
 
+def test_no_product_meets_denormal_numbers():
+    """They slow it tenfold on some processors: a saturated pixel that should be 0."""
+    generator, x = make_problem(n=50, output_activation="sigmoid")
+    for bias in (-50.0, 50.0):
+        with torch.no_grad():
+            generator[-2].bias.fill_(bias)
+        term = make_data_term(x.float().clamp(0, 1).round(), generator.float(), SIGMA)
+        outputs = term._forward(torch.zeros(50, 5))
+        pulled = _sigmoid_backward(term._residual(outputs[-1]), outputs[-1])
+        # room for products with weights
+        smallest = 1e6 * torch.finfo(torch.float32).tiny
+        assert ((pulled == 0) | (pulled.abs() > smallest)).all()
+
+
 @pytest.mark.parametrize(
     "layers",
     [
@@ -239,6 +254,60 @@ def test_energy_never_rises(
             assert (violation >= 0).all()
             assert not prior.nonnegative or (start >= 0).all()
             energy = after
+
+
+@pytest.mark.parametrize("limited", [True, False])
+@pytest.mark.parametrize("name", sorted(PRIORS))
+def test_step_minimises_the_model(name, limited):
+    """Against the BFGS formula and the majoriser written out as matrices."""
+    prior, k = PRIORS[name], 5
+    rng = torch.Generator().manual_seed(0)
+    z, gradient, move, bend, start = torch.randn(
+        5, 30, k, generator=rng, dtype=torch.float64
+    )
+    z, _ = prior.prox(z, 0.0, z)
+    square, product = (move * move).sum(1), (move * bend).sum(1)
+    assert 0 < (product > 0).sum() < 30
+    eta = torch.rand(30, generator=rng, dtype=torch.float64) + 0.1
+    support = torch.ones(30, k, dtype=torch.bool)
+    if limited:
+        support = start > 0
+        z, gradient = z * support, gradient * support
+        move, bend = move * support, bend * support
+        square, product = (move * move).sum(1), (move * bend).sum(1)
+    trial, proximal = _inference._quasi_newton_step(
+        prior,
+        z,
+        gradient,
+        eta,
+        (move, bend, square, product),
+        support if limited else None,
+    )
+    for row in range(30):
+        step, s, y = eta[row].item(), move[row], bend[row]
+        u, slope = prior.prox(z[row : row + 1] - step * gradient[row], step, z[[row]])
+        assert_allclose(proximal[row], u[0], atol=1e-14)
+        if product[row] <= 0:
+            assert_allclose(trial[row], u[0], atol=1e-14)
+            continue
+        B = torch.eye(k, dtype=torch.float64) / step
+        B += torch.outer(y, y) / (y @ s) - torch.outer(s, s) / (step * (s @ s))
+        # where the proximal step is flat, the prior holds the entry there
+        free = (slope[0] > 0) & support[row]
+        curvature = (1 / slope[0, free] - 1) / step
+        # 1/step + curvature is what the proximal step inverts; its result has zero
+        # gradient in the model without the update
+        H = B[free][:, free] + torch.diag(curvature)
+        held = z[row] - u[0]
+        held[free] = 0
+        from_prox = (1 / step + curvature) * (z[row] - u[0])[free]
+        update = (B - torch.eye(k, dtype=torch.float64) / step) @ held
+        d = torch.linalg.solve(H, from_prox - update[free])
+        expected = u[0].clone()
+        expected[free] = z[row][free] - d
+        if prior.nonnegative:
+            expected.clamp_min_(0)
+        assert_allclose(trial[row], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])

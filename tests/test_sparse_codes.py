@@ -98,8 +98,19 @@ def test_threshold_and_number_together(digits):
 
 def test_steps_short_of_tol_are_said_aloud(exact, digits):
     encoder = Encoder(spike_scale=0).fit(digits).set_params(tol=1e-9, n_steps=3)
-    with pytest.warns(ConvergenceWarning, match="n_steps=3 short of tol=1e-09 for .* "):
+    with pytest.warns(
+        ConvergenceWarning,
+        match=r"n_steps=3 short of tol=1e-09 for \d+ of 300 rows \(0, 1, 2, 3, 4, \.",
+    ):
         encoder.transform(digits)
+    # rows are named, wherever they stand
+    encoder.set_params(tol=1e-3, n_steps=20)
+    with pytest.warns(ConvergenceWarning, match="short of tol") as caught:
+        encoder.transform(digits)
+    message = str(caught[0].message)
+    first = int(message.split("(")[1].split(",")[0])
+    with pytest.warns(ConvergenceWarning, match=r"1 of 2 rows \(1\)"):
+        encoder.transform(np.concatenate([0 * digits[:1], digits[first : first + 1]]))
     encoder.set_params(tol=1e-3, n_steps=1000).transform(digits)
     # what threshold leaves is inferred by the same steps
     encoder = Encoder(solver="gradient", step_size=0.01, threshold=0.01).fit(digits)

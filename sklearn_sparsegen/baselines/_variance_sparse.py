@@ -57,7 +57,7 @@ class VarianceHinge:
 class VarianceSparseEncoder(PartialFitMixin, PosteriorEncoder):
     r"""Non-negative sparse codes, kept from collapsing by their variance.
 
-    Codes minimise, by accelerated proximal steps through the generator [1]_,
+    Codes minimise, by proximal steps through the generator [1]_,
 
     .. math:: \frac{|x - G(z)|^2}{2 \sigma^2} + r \sum_j z_j, \qquad z \ge 0,
 
