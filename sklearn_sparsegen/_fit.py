@@ -208,6 +208,8 @@ class FitMixin(CallbackSupportMixin):
             )
         return complaints
 
+    # An interrupt within torch's own switches of gradients would leave them off.
+    @torch.enable_grad()
     def _run_epoch(self, X, optimizer):
         """One epoch of Algorithm 1; return what to warn of."""
         self._begin_epoch()

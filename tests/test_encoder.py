@@ -2,7 +2,6 @@
 
 import functools
 import io
-import os
 import pickle
 import signal
 import threading
@@ -141,13 +140,23 @@ def test_interrupt_keeps_what_was_learned(digits):
         def forward(self, z):
             Interrupted.passes += 1
             if Interrupted.passes == 200:
-                os.kill(os.getpid(), signal.SIGINT)
+                # as where the interrupt comes within torch's own switches
+                torch.set_grad_enabled(False)
+                signal.raise_signal(signal.SIGINT)
             return super().forward(z)
 
     with pytest.warns(ConvergenceWarning, match=r"interrupted in epoch \d+; .* keeps"):
         encoder = Encoder(generator=Interrupted, max_iter=50, n_steps=3).fit(digits)
+    assert torch.is_grad_enabled()
     assert 0 < encoder.n_iter_ < 50
     assert encoder.transform(digits).shape == (300, 10)
+
+
+def test_fit_where_gradients_are_off(fitted, digits):
+    with torch.no_grad():
+        assert_same(Short().fit(digits), fitted)
+        assert Short().partial_fit(digits).n_iter_ == 1
+        assert not torch.is_grad_enabled()
 
 
 def test_partial_fit_is_an_epoch_of_fit(digits):
