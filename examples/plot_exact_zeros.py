@@ -56,8 +56,8 @@ for count in counts:
     print(f"{count:2} codes: {nonlinear[-1]:.1f} dB, dictionary {linear[-1]:.1f} dB")
 
 # %%
-# With two or four codes the dictionary is ahead; from eight on the generator is, and
-# the more so the more codes there are.
+# With two codes the dictionary is ahead, with four they are level; from eight on the
+# generator is ahead, and the more so the more codes there are.
 
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(counts, nonlinear, "o-", label="SparseGeneratorEncoder")

@@ -252,18 +252,27 @@ def stiffest_direction(z, generator, sigma):
     """
     # An irregular direction: columns of J may well cancel under a regular one.
     direction = torch.arange(z.shape[1]).to(z).cos().expand_as(z)
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        x_hat = generator(z)
-        u = torch.zeros_like(x_hat, requires_grad=True)
-        (pulled,) = torch.autograd.grad(x_hat, z, u, create_graph=True)  # J'u
+    z, x_hat, u, pulled = _linearise(generator, z)
     for _ in range(20):
         direction = torch.nn.functional.normalize(direction, eps=1e-30)
-        # linear in u, so that its gradient is a product with J
         (tangent,) = torch.autograd.grad(pulled, u, direction, retain_graph=True)
         (direction,) = torch.autograd.grad(x_hat, z, tangent, retain_graph=True)
     curvature = direction.norm(dim=1) / sigma**2
     return torch.nn.functional.normalize(direction, eps=1e-30), curvature
+
+
+@torch.enable_grad()
+def _linearise(generator, z):
+    """Return z, G(z), u and J'u with their graphs.
+
+    J'u is linear in u, so that gradients through it multiply by J: forward-mode
+    derivatives, which would too, fail where threads use them at once.
+    """
+    z = z.detach().requires_grad_()
+    x_hat = generator(z)
+    u = torch.zeros_like(x_hat, requires_grad=True)
+    (pulled,) = torch.autograd.grad(x_hat, z, u, create_graph=True)
+    return z, x_hat, u, pulled
 
 
 def stable_step_size(z, generator, prior, sigma):
@@ -292,14 +301,14 @@ def laplace_log_likelihood(x, z, generator, prior, sigma):
     left out of k, g and H: their mass is in log p(x, z). Features that are NaN in x are
     left out of D and J: p is that of the others. Holds J, of n D k entries, in memory.
     """
-    # (n, D, k); a generator takes batches, so each row goes through as a batch of one
-    jacobian = torch.func.vmap(torch.func.jacfwd(lambda row: generator(row[None])[0]))(
-        z
-    )
+    _, x_hat, u, pulled = _linearise(generator, z)
+    basis = torch.eye(z.shape[1]).to(z)[:, None].expand(-1, *z.shape)
+    (columns,) = torch.autograd.grad(pulled, u, basis, is_grads_batched=True)
+    jacobian = columns.permute(1, 2, 0)  # (n, D, k)
     support = prior.support(z)
     observed = ~x.isnan()
     jacobian *= observed[:, :, None] & support[:, None]
-    residual = make_residual(x, generator(z)) / sigma
+    residual = make_residual(x, x_hat.detach()) / sigma
     gradient = -(jacobian.mT @ residual[:, :, None] / sigma).squeeze(2)
     gradient -= z * prior.weight(z)
     # float64 from here: the determinant of 800 components outruns float32

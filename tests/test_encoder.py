@@ -556,18 +556,20 @@ def test_state_leaves_the_device_behind():
     assert moved["c"] is not state["c"]
 
 
-def test_threads_share_a_fitted_encoder(fitted, digits):
-    expected, results = fitted.transform(digits), []
+@pytest.mark.parametrize("method", ["transform", "score_samples"])
+def test_threads_share_a_fitted_encoder(fitted, digits, method):
+    method = getattr(fitted, method)
+    expected, results = method(digits), []
     threads = [
-        threading.Thread(target=lambda: results.append(fitted.transform(digits)))
+        threading.Thread(target=lambda: results.append(method(digits)))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for codes in results:
-        assert_array_equal(codes, expected)
+    for result in results:
+        assert_array_equal(result, expected)
     assert len(results) == 4
 
 
