@@ -81,9 +81,9 @@ class BaseEncoder(
         Learning rate of Adam.
 
     batch_size : int, default=100
-        Number of rows that a step of Adam, or a stride of `transform`, takes; on a
-        processor a stride through a fully connected generator is of 512 at least. The
-        code of a row does not depend on it, but for rounding.
+        Number of rows that a step of Adam, or a stride of `transform`, takes, though
+        inference on a processor may take a stride of its own. The code of a row does
+        not depend on it, but for rounding.
 
     shuffle : bool, default=True
         Whether to visit the rows in a new order each epoch.

@@ -15,9 +15,15 @@ from torch import nn
 
 _aten = torch.ops.aten
 
-# Below this the sigmoid of a value in float32 becomes this: where data are 0, the chain
-# rule squares it, and numbers too small for the format slow products tenfold.
-_SIGMOID_FLOOR = 1e-12
+
+def _sigmoid(z):
+    """Sigmoid in place, of at least 1e-12 in float32.
+
+    Where data are 0 the chain rule squares it, and numbers too small for the format
+    slow products tenfold.
+    """
+    torch.sigmoid_(z)
+    return z.clamp_min_(1e-12) if z.dtype == torch.float32 else z
 
 
 def _relu_backward(gradient, output):
@@ -32,27 +38,24 @@ def _tanh_backward(gradient, output):
     return _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
 
 
-# oneDNN's name, and in place: the function, and the chain rule through it, given its
-# output
-_NONLINEARITIES = {
-    nn.ReLU: ("relu", torch.relu_, _relu_backward),
-    nn.Sigmoid: ("sigmoid", torch.sigmoid_, _sigmoid_backward),
-    nn.Tanh: ("tanh", torch.tanh_, _tanh_backward),
-    nn.Identity: ("none", None, None),
+# in place: the function, and the chain rule through it given its output
+_IN_PLACE = {
+    nn.ReLU: (torch.relu_, _relu_backward),
+    nn.Sigmoid: (_sigmoid, _sigmoid_backward),
+    nn.Tanh: (torch.tanh_, _tanh_backward),
+    nn.Identity: (None, None),
 }
 
 
-def _linear(z, weight, bias, nonlinearity=nn.Identity):
-    """Return the nonlinearity of z W' + b.
+def _linear(z, weight, bias):
+    """Return z W' + b.
 
     On a processor by oneDNN where PyTorch has it: its own choice for float32, MKL,
     takes more than twice as long on some.
     """
-    name, function, _ = _NONLINEARITIES[nonlinearity]
     if z.is_cpu and z.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(z, weight, bias, name, [], "")
-    z = nn.functional.linear(z, weight, bias)
-    return z if function is None else function(z)
+        return torch.ops.mkldnn._linear_pointwise(z, weight, bias, "none", [], "")
+    return nn.functional.linear(z, weight, bias)
 
 
 class _Linear(torch.autograd.Function):
@@ -105,9 +108,7 @@ def linear_layers(generator):
     for module in generator:
         if type(module) is nn.Linear:
             layers.append((module, nn.Identity))
-        elif (
-            type(module) in _NONLINEARITIES and layers and layers[-1][1] is nn.Identity
-        ):
+        elif type(module) in _IN_PLACE and layers and layers[-1][1] is nn.Identity:
             layers[-1] = (layers[-1][0], type(module))
         else:
             return None
@@ -181,7 +182,7 @@ class LinearLayersDataTerm(_DataTerm):
         for linear, nonlinearity in layers:
             weight, bias = linear.weight.detach(), linear.bias
             bias = None if bias is None else bias.detach()
-            self._layers.append((weight, bias, nonlinearity))
+            self._layers.append((weight, bias, _IN_PLACE[nonlinearity]))
             # the layer that the gradient passes last divides it by the variance
             self._transposed.append(
                 weight.T if self._transposed else weight.T / sigma**2
@@ -190,10 +191,10 @@ class LinearLayersDataTerm(_DataTerm):
     def _forward(self, z):
         """Return the output of each layer."""
         outputs = []
-        for layer in self._layers:
-            z = _linear(z, *layer)
-            if layer[2] is nn.Sigmoid and z.dtype == torch.float32:
-                z.clamp_min_(_SIGMOID_FLOOR)
+        for weight, bias, (function, _) in self._layers:
+            z = _linear(z, weight, bias)
+            if function is not None:
+                function(z)
             outputs.append(z)
         return outputs
 
@@ -214,13 +215,12 @@ class LinearLayersDataTerm(_DataTerm):
 
     def _backward(self, outputs, gradient):
         """Pull the residual, which it overwrites, back to the codes."""
-        for (_, _, nonlinearity), transposed, output in zip(
+        for (_, _, (_, backward)), transposed, output in zip(
             reversed(self._layers),
             reversed(self._transposed),
             reversed(outputs),
             strict=True,
         ):
-            backward = _NONLINEARITIES[nonlinearity][2]
             if backward is not None:
                 if len(output) < len(gradient):  # of a code that all rows share
                     output = output.expand_as(gradient)

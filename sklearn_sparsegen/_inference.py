@@ -8,6 +8,7 @@ which is -log p(x, z) of Eq. 3 up to a constant. No row enters the energy of ano
 a row's code depends on that row alone.
 """
 
+import functools
 import math
 
 import torch
@@ -56,7 +57,7 @@ def proximal_steps(term, z, prior, *, n_steps, tol, stiffest, support=None):
     `prior.prox(z - eta * gradient, eta)`, corrected for the last move. Every row has a
     step size `eta`, a memory and an end of its own. A move that would raise a row's
     energy is not made: the next is a shorter proximal step without a correction.
-    Entries that the proximal step leaves at zero stay there.
+    Entries that a point mass holds at zero are not corrected.
 
     Parameters
     ----------
@@ -76,14 +77,15 @@ def proximal_steps(term, z, prior, *, n_steps, tol, stiffest, support=None):
     tol : float
         A row is done once its violation of stationarity, `|z - prox|^2 / eta`, is
         below `tol * max(1, |energy|)`: about twice the energy that one more proximal
-        step would save, in nats. Negative: never.
+        step would save, in nats, at the step size that the row has come to. Negative:
+        never.
 
     stiffest : tuple of tensors of shape (1, k) and (1,)
         A direction and the data term's curvature along it, which the model of the
         Hessian begins with. Any will do; those of the largest curvature save steps.
 
     support : bool tensor of shape (n, k), default=None
-        Entries that may move from where they start; None: all.
+        Entries that may move; the others must start at zero. None: all.
 
     Returns
     -------
@@ -106,13 +108,16 @@ def proximal_steps(term, z, prior, *, n_steps, tol, stiffest, support=None):
         gradient = gradient * support
     direction, curvature = stiffest
     # long, as the model knows the stiffest direction
-    eta = (5 / curvature.clamp_min(1)).expand(n)
+    eta = (5 / curvature.clamp_min(1e-6)).expand(n)
+    dot = torch.linalg.vecdot if term.separable else _dot_of_all_rows
     move = direction.expand(n, k)
-    secant = move, curvature[:, None] * move, torch.ones_like(eta), curvature
+    bend = curvature[:, None] * move
+    secant = move, bend, dot(move, move), dot(move, bend)
     violation = torch.full_like(eta, math.inf)
     done = torch.zeros_like(eta, dtype=torch.bool)
-    trial, proximal = _quasi_newton_step(prior, z, gradient, eta, secant, support)
-    for step in range(1, n_steps):
+    step = functools.partial(_quasi_newton_step, prior, dot)
+    trial, proximal = step(z, gradient, eta, secant, support)
+    for i in range(1, n_steps):
         value, trial_gradient = term.value_and_grad(trial)
         if support is not None:
             trial_gradient *= support
@@ -124,17 +129,18 @@ def proximal_steps(term, z, prior, *, n_steps, tol, stiffest, support=None):
         gradient = _choose(accepted, trial_gradient, gradient)
         # zero where the move was not made: then there is nothing to correct
         move, bend = z - last[0], gradient - last[1]
-        square, product = (torch.linalg.vecdot(move, part) for part in (move, bend))
+        square, product = dot(move, move), dot(move, bend)
         # the data term's mean curvature along the move; as it was, without a move
         curvature = (product + _TINY / eta) / (square + _TINY)
         lowest = 1 / (_GROW * eta)
-        product.masked_fill_(curvature < lowest, 0)  # the model is to curve upwards
-        eta = torch.where(accepted, 1.0, _SHRINK) / curvature.maximum(lowest)
-        eta.clamp_min_(_TINY)
+        # the model is to curve upwards
+        product = product.masked_fill(curvature < lowest, 0)
+        eta = curvature.maximum(lowest).reciprocal_()
+        eta = torch.where(accepted, eta, _SHRINK * eta).clamp_min_(_TINY)
         secant = move, bend, square, product
-        trial, proximal = _quasi_newton_step(prior, z, gradient, eta, secant, support)
+        trial, proximal = step(z, gradient, eta, secant, support)
 
-        if step % _LEAVE_EVERY == 0:
+        if i % _LEAVE_EVERY == 0:
             new_violation = _violation(z - proximal, eta, energy)
             violation = torch.where(done, violation, new_violation)
             if term.separable:
@@ -192,7 +198,13 @@ def _is_lower(new, old, term):
     """
     if not term.separable:
         new, old = (energy.sum().expand_as(energy) for energy in (new, old))
-    return new < old - 4 * torch.finfo(old.dtype).eps * old.abs()
+    rounding = 4 * torch.finfo(old.dtype).eps * old.abs()
+    return new < old - rounding.nan_to_num_(posinf=0.0)
+
+
+def _dot_of_all_rows(a, b):
+    """Inner product of all rows together, of shape (n,) as that of each."""
+    return torch.linalg.vecdot(a.flatten(), b.flatten()).expand(len(a))
 
 
 def _choose(accepted, new, old):
@@ -203,7 +215,7 @@ def _choose(accepted, new, old):
     return torch.where(accepted[:, None], new, old)
 
 
-def _quasi_newton_step(prior, z, gradient, eta, secant, support):
+def _quasi_newton_step(prior, dot, z, gradient, eta, secant, support):
     """Return where a step from `z` leads, and the proximal step in it.
 
     The model of the data term's Hessian is I / eta, updated by BFGS with a move s and
@@ -211,13 +223,12 @@ def _quasi_newton_step(prior, z, gradient, eta, secant, support):
     the last where the update is to be left out. With
     C = eta * slope, the inverse of I / eta plus the prior's curvature, and
     p = z - prox, the minimiser of the model is, by Woodbury's formula,
-    prox + C [s y] K^-1 [s'p y'p]', where
+    prox + C [s y] K^-1 [s'p y'p]', where, with `dot` for the products,
 
         K = [ s'C s - eta s's   s'C y       ]
             [ s'C y             y'C y + s'y ].
     """
     move, bend, square, product = secant
-    dot = torch.linalg.vecdot
     step = eta[:, None]
     proximal, slope = prior.prox(torch.addcmul(z, step, gradient, value=-1), step, z)
     inverse = slope.mul_(step)
@@ -254,11 +265,11 @@ def stiffest_direction(z, generator, sigma):
     direction = torch.arange(z.shape[1]).to(z).cos().expand_as(z)
     z, x_hat, u, pulled = _linearise(generator, z)
     for _ in range(20):
-        direction = torch.nn.functional.normalize(direction, eps=1e-30)
+        direction = torch.nn.functional.normalize(direction, eps=_TINY)
         (tangent,) = torch.autograd.grad(pulled, u, direction, retain_graph=True)
         (direction,) = torch.autograd.grad(x_hat, z, tangent, retain_graph=True)
     curvature = direction.norm(dim=1) / sigma**2
-    return torch.nn.functional.normalize(direction, eps=1e-30), curvature
+    return torch.nn.functional.normalize(direction, eps=_TINY), curvature
 
 
 @torch.enable_grad()

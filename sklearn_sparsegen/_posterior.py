@@ -171,7 +171,7 @@ class PosteriorEncoder(BaseEncoder):
         infer = self._make_inference(prior, polish=polish)
         n_rows = self.batch_size
         if next(self.generator_.parameters()).is_cpu and linear_layers(self.generator_):
-            n_rows = max(n_rows, _CPU_ROWS)
+            n_rows = _CPU_ROWS
         overshot, unfinished = [], []
         for x in tensor_batches(X, n_rows, self.generator_):
             z, short, unpolished = self._infer(x, prior, infer, (self._seed,))

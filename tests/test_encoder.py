@@ -152,6 +152,29 @@ def test_interrupt_keeps_what_was_learned(digits):
     assert encoder.transform(digits).shape == (300, 10)
 
 
+@pytest.mark.parametrize("solver", ["gradient", "proximal"])
+def test_default_type_of_tensors_has_no_part(digits, solver):
+    X = digits[:60].astype(np.float32)
+    torch.set_default_dtype(torch.float64)
+    try:
+        codes = Short(solver=solver).fit(X).transform(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert codes.dtype == np.float32
+    assert np.isfinite(codes).all()
+
+
+@pytest.mark.parametrize("solver", ["gradient", "proximal"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_that_are_not_finite_are_said(digits, solver, dtype):
+    X = digits[:60].astype(dtype)
+    encoder = Short(solver=solver).fit(X)
+    with torch.no_grad():
+        encoder.generator_[0].weight[3, 4] = np.nan
+    with pytest.raises(ValueError, match="Inference diverged for 60 of 60 rows"):
+        encoder.transform(X)
+
+
 def test_fit_where_gradients_are_off(fitted, digits):
     with torch.no_grad():
         assert_same(Short().fit(digits), fitted)

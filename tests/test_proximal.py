@@ -277,6 +277,7 @@ def test_step_minimises_the_model(name, limited):
         square, product = (move * move).sum(1), (move * bend).sum(1)
     trial, proximal = _inference._quasi_newton_step(
         prior,
+        torch.linalg.vecdot,
         z,
         gradient,
         eta,

@@ -66,6 +66,9 @@ def test_extreme_alphas_of_the_point_mass(digits, alpha):
     encoder = Encoder(spike_scale=0, alpha=alpha, alpha_init=alpha, max_iter=2)
     codes = encoder.fit_transform(digits)
     assert ((codes != 0) == alpha).all()
+    # from where the energy may be infinite
+    codes = encoder.set_params(init="normal").transform(digits)
+    assert ((codes != 0) == alpha).all()
     assert np.isfinite(encoder.score(digits))
     assert np.isfinite(encoder.sample(3)).all()
 
