@@ -219,11 +219,11 @@ def _quasi_newton_step(prior, dot, z, gradient, eta, secant, support):
     """Return where a step from `z` leads, and the proximal step in it.
 
     The model of the data term's Hessian is I / eta, updated by BFGS with a move s and
-    the difference y of the gradient along it; `secant` is s, y, s's and s'y, with 0 for
-    the last where the update is to be left out. With
+    the difference y of the gradient along it. `secant` is s, y, s's and s'y, the last
+    0 where the update is to be left out; `dot` takes such products. With
     C = eta * slope, the inverse of I / eta plus the prior's curvature, and
     p = z - prox, the minimiser of the model is, by Woodbury's formula,
-    prox + C [s y] K^-1 [s'p y'p]', where, with `dot` for the products,
+    prox + C [s y] K^-1 [s'p y'p]', where
 
         K = [ s'C s - eta s's   s'C y       ]
             [ s'C y             y'C y + s'y ].

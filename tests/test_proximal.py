@@ -256,6 +256,20 @@ def test_energy_never_rises(
             energy = after
 
 
+@pytest.mark.parametrize("sizes", [(), (9,)], ids="{}".format)
+def test_stiffest_direction_is_an_eigenvector(sizes):
+    generator, _ = make_problem(sizes, activation="tanh")
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(4, 5, generator=rng, dtype=torch.float64)
+    direction, curvature = _inference.stiffest_direction(z, generator, SIGMA)
+    for row in range(4):
+        jacobian = torch.autograd.functional.jacobian(generator, z[row])
+        values, vectors = torch.linalg.eigh(jacobian.T @ jacobian / SIGMA**2)
+        assert values[-2] < 0.8 * values[-1]  # twenty iterations are enough then
+        assert_allclose(curvature[row], values[-1], rtol=1e-3)
+        assert abs(direction[row] @ vectors[:, -1]) > 0.999
+
+
 @pytest.mark.parametrize("limited", [True, False])
 @pytest.mark.parametrize("name", sorted(PRIORS))
 def test_step_minimises_the_model(name, limited):
