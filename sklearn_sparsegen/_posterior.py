@@ -170,6 +170,7 @@ class PosteriorEncoder(BaseEncoder):
         prior = self._prior()
         infer = self._make_inference(prior, polish=polish)
         n_rows = self.batch_size
+        # of other modules nobody knows how much memory they take
         if next(self.generator_.parameters()).is_cpu and linear_layers(self.generator_):
             n_rows = _CPU_ROWS
         overshot, unfinished = [], []

@@ -401,7 +401,7 @@ def test_rows_do_not_depend_on_their_batch(name, tol):
     flipped = solve(x[order], generator, prior, n_steps=40, tol=tol)
     # the energy is flat to rounding where codes differ by the root of that
     for (together, apart, reordered), atol in zip(
-        zip(whole, parts, flipped, strict=True), (2e-8, 1e-11, 2e-8), strict=True
+        zip(whole, parts, flipped, strict=True), (1e-7, 1e-11, 1e-7), strict=True
     ):
         assert_allclose(together, apart, rtol=1e-11, atol=atol)
         assert_allclose(together[order], reordered, rtol=1e-11, atol=atol)
