@@ -88,8 +88,8 @@ for name, system in systems.items():
 
 # %%
 # As many principal components as pixels lose nothing, and are left out here. Of the
-# sparse codes, those of the exact spike reconstruct best, and those that their variance
-# keeps from collapsing classify best.
+# sparse codes, those that their variance keeps from collapsing reconstruct and classify
+# best; those of the exact spike come next in reconstruction.
 
 fig, ax = plt.subplots(layout="constrained")
 for name, (n_active, psnr) in figures.items():
