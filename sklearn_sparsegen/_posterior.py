@@ -23,7 +23,7 @@ from ._torch import (
 )
 
 _JACOBIAN_BYTES = 2**27  # what the Jacobians of score_samples may take at once
-_CPU_ROWS = 512  # enough for fast products, and their results stay in a cache
+_CPU_ROWS = 512  # enough for fast products, and little memory
 
 
 class PosteriorEncoder(BaseEncoder):

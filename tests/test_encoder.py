@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen import SparseGeneratorEncoder, _posterior
 from sklearn_sparsegen._priors import SpikeSlab
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
@@ -278,7 +278,7 @@ SOLVERS = [
 
 
 @pytest.mark.parametrize("params", SOLVERS, ids=str)
-def test_a_code_depends_on_its_row_alone(fitted, digits, params):
+def test_a_code_depends_on_its_row_alone(fitted, digits, params, monkeypatch):
     encoder = clone(fitted).set_params(**params).fit(digits)
     X = digits[:60]
     codes = encoder.transform(X)
@@ -287,6 +287,7 @@ def test_a_code_depends_on_its_row_alone(fitted, digits, params):
     close(encoder.transform(X[order]), codes[order])  # not on its place
     close(encoder.transform(X[7:8]), codes[7:8])  # nor its neighbours
     for batch_size in (1, 7, 1000):  # nor the batch
+        monkeypatch.setattr(_posterior, "_CPU_ROWS", batch_size)
         close(encoder.set_params(batch_size=batch_size).transform(X), codes)
 
 
