@@ -103,7 +103,8 @@ def test_schedule(digits):
             seen.append(self.alpha_)
             return super()._prior()
 
-    Watch(3, max_iter=32, tol=None, n_steps=1, batch_size=300).fit(digits)
+    params = {"tol": None, "n_steps": 1, "batch_size": 300, "random_state": 0}
+    Watch(3, max_iter=32, **params).fit(digits)
     assert_allclose(seen[:30], 1 - 0.033 * np.arange(1, 31), atol=1e-12)
     assert seen[29:] == [0.01] * (len(seen) - 29)  # exactly, and never below
 
