@@ -19,6 +19,10 @@ from ._priors import LimitedSlab
 _GROW = 10.0  # of a row's step size in a move that is made, at most
 _SHRINK = 0.3  # the same in one that is not
 _LEAVE_EVERY = 5  # steps; then the rows that are done leave
+# A processor rounds a row otherwise in a product of few rows, and at the end of a
+# tensor that does not fill its vector instructions, and steps enlarge that. In
+# multiples of so many rows a code is the same, to the last bit, in every batch.
+ROWS = 32
 _TINY = 1e-30  # keeps 0 / 0 finite
 _KEEP = 0.85  # of the active codes, from one stage of pruning to the next
 _PRUNE_STEPS = 10  # of a stage
@@ -148,10 +152,15 @@ def proximal_steps(term, z, prior, *, n_steps, tol, stiffest, support=None):
             # moving the others together costs a copy, and asking a GPU costs a wait
             if z.is_cpu and done.any():
                 for whole, part in zip(result, (z, energy, violation), strict=True):
-                    whole[rows[done]] = part[done]
-                left = ~done
-                if not left.any():
+                    whole[rows] = part
+                n_left = len(done) - int(done.sum())
+                if n_left == 0:
                     return result
+                n_left += -n_left % ROWS
+                if n_left >= len(done):
+                    continue
+                # those that are not done, and as many others as fill up
+                left = done.int().argsort(stable=True)[:n_left]
                 term.keep(left)
                 state = rows, z, energy, gradient, eta, violation, done, proximal, trial
                 state = [part[left] for part in state]
@@ -264,7 +273,7 @@ def stiffest_direction(z, generator, sigma):
     # An irregular direction: columns of J may well cancel under a regular one.
     direction = torch.arange(z.shape[1]).to(z).cos().expand_as(z)
     z, x_hat, u, pulled = _linearise(generator, z)
-    for _ in range(20):
+    for _ in range(10):
         direction = torch.nn.functional.normalize(direction, eps=_TINY)
         (tangent,) = torch.autograd.grad(pulled, u, direction, retain_graph=True)
         (direction,) = torch.autograd.grad(x_hat, z, tangent, retain_graph=True)

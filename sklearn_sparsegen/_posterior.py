@@ -121,10 +121,8 @@ class PosteriorEncoder(BaseEncoder):
         z, energy, short, unpolished = infer(x, start, **noise)
         diverged = ~energy.isfinite()
         if diverged.any():
-            raise ValueError(
-                f"Inference diverged for {diverged.sum()} of {len(x)} rows: "
-                + self._advice(start.expand_as(z)[diverged])
-            )
+            advice = self._advice(start.expand_as(z)[diverged])
+            raise ValueError(f"Inference diverged: {advice}")
         return z, short, unpolished
 
     def _complaints(self, all_short, n_samples):
@@ -165,23 +163,30 @@ class PosteriorEncoder(BaseEncoder):
     def _infer_batches(self, X, polish=False):
         """Yield the data and the codes of each batch; warn of the rest at the end.
 
-        The batches are for speed alone: no row depends on another.
+        The batches are for speed alone: no row depends on another. On a processor they
+        are filled up with copies of the last row, and the copies' codes left out.
         """
         prior = self._prior()
         infer = self._make_inference(prior, polish=polish)
         n_rows = self.batch_size
-        # of other modules nobody knows how much memory they take
-        if next(self.generator_.parameters()).is_cpu and linear_layers(self.generator_):
-            n_rows = _CPU_ROWS
+        if next(self.generator_.parameters()).is_cpu:
+            n_rows += -n_rows % _inference.ROWS
+            # of other modules nobody knows how much memory they take
+            if linear_layers(self.generator_):
+                n_rows = _CPU_ROWS
         overshot, unfinished = [], []
         for x in tensor_batches(X, n_rows, self.generator_):
-            z, short, unpolished = self._infer(x, prior, infer, (self._seed,))
+            n = len(x)
+            if x.is_cpu:
+                x = torch.cat([x, x[-1:].expand(-n % _inference.ROWS, -1)])
+            inferred = self._infer(x, prior, infer, (self._seed,))
+            z, short, unpolished = (part[:n] for part in inferred)
             if self.solver == "proximal":
                 unpolished |= short
             else:
                 overshot.append(z[short])
             unfinished.append(unpolished)
-            yield x, z
+            yield x[:n], z
         complaints = self._complaints(overshot, len(X))
         rows = np.flatnonzero(to_array(torch.cat(unfinished)))
         if len(rows) and not complaints:

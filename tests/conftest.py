@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
+
+from sklearn_sparsegen._data_term import _linear
 
 # Many threads on small matrices wait for each other, the more so on a busy machine.
 torch.set_num_threads(1)
@@ -41,3 +44,25 @@ def data_home():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def check_rows_are_alone():
+    """Check that a row's code is the same, to the last bit, in every batch."""
+
+    def check(encoder, X):
+        parameter = next(encoder.generator_.parameters())
+        rows = torch.ones(320, 64).to(parameter).cumsum(0).sin()
+        weight = torch.ones(20, 64).to(parameter).cumsum(1).cos()
+        if not torch.equal(
+            _linear(rows[:32], weight, None), _linear(rows, weight, None)[:32]
+        ):
+            pytest.skip("this machine rounds a row's products by its place in a batch")
+        codes = encoder.transform(X)
+        order = np.random.default_rng(0).permutation(len(X))
+        assert_array_equal(encoder.transform(X[order]), codes[order])
+        for n in (1, 7, len(X) - 1):
+            parts = [encoder.transform(X[i : i + n]) for i in range(0, len(X), n)]
+            assert_array_equal(np.concatenate(parts), codes)
+
+    return check

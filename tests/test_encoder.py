@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from sklearn_sparsegen import SparseGeneratorEncoder, _posterior
+from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen._priors import SpikeSlab
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
@@ -172,7 +172,7 @@ def test_weights_that_are_not_finite_are_said(digits, solver, dtype):
     encoder = Short(solver=solver).fit(X)
     with torch.no_grad():
         encoder.generator_[0].weight[3, 4] = np.nan
-    with pytest.raises(ValueError, match="Inference diverged for 60 of 60 rows"):
+    with pytest.raises(ValueError, match="Inference diverged: "):
         encoder.transform(X)
 
 
@@ -278,18 +278,14 @@ SOLVERS = [
 ]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("params", SOLVERS, ids=str)
-def test_a_code_depends_on_its_row_alone(fitted, digits, params, monkeypatch):
-    encoder = clone(fitted).set_params(**params).fit(digits)
-    X = digits[:60]
-    codes = encoder.transform(X)
-    order = np.random.default_rng(0).permutation(60)
-    close = functools.partial(assert_allclose, atol=1e-11, rtol=0)
-    close(encoder.transform(X[order]), codes[order])  # not on its place
-    close(encoder.transform(X[7:8]), codes[7:8])  # nor its neighbours
-    for batch_size in (1, 7, 1000):  # nor the batch
-        monkeypatch.setattr(_posterior, "_CPU_ROWS", batch_size)
-        close(encoder.set_params(batch_size=batch_size).transform(X), codes)
+def test_a_code_depends_on_its_row_alone(
+    fitted, digits, params, dtype, check_rows_are_alone
+):
+    X = digits.astype(dtype)
+    encoder = clone(fitted).set_params(**params).fit(X)
+    check_rows_are_alone(encoder, X[:60])
 
 
 def test_noise_differs_by_row_seed_and_epoch(digits):
@@ -463,7 +459,7 @@ def test_divergence_is_an_error_that_tells_a_stable_step(digits, method):
         return getattr(encoder.fit(digits).set_params(**params), method)(digits)
 
     with pytest.raises(
-        ValueError, match=r"diverged .* step_size=2\.0 .* sigma=0\.01"
+        ValueError, match=r"diverged: step_size=2\.0 .* sigma=0\.01"
     ) as e:
         run(step_size=2.0, sigma=0.01, n_steps=300)
     stable = float(str(e.value).split("a step_size below ")[1].split()[0])
