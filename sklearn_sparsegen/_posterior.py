@@ -92,21 +92,25 @@ class PosteriorEncoder(BaseEncoder):
         # noise comes from the host
         return infer if self.solver == "langevin" else Recorded(infer)
 
-    def _infer(self, x, prior, infer, seed, start=None):
+    def _infer(self, x, prior, infer, seed, start=None, *, fill=False):
         """Return the codes of `x`, and which rows fell short in inference and after.
 
-        From the codes `start`, or as `init` says. A processor takes some rows at once.
+        From the codes `start`, or as `init` says. A processor takes some rows at once;
+        with `fill`, in multiples of `ROWS`, by copies of the last row.
         """
         n_rows = _CPU_ROWS if x.is_cpu else len(x)
         pieces = x.split(n_rows)
         starts = [None] * len(pieces) if start is None else start.split(n_rows)
         parts = [
-            self._infer_at_once(piece, prior, infer, seed, start)
+            self._infer_at_once(piece, prior, infer, seed, start, fill)
             for piece, start in zip(pieces, starts, strict=True)
         ]
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
-    def _infer_at_once(self, x, prior, infer, seed, start=None):
+    def _infer_at_once(self, x, prior, infer, seed, start=None, fill=False):
+        n = len(x)
+        if fill and x.is_cpu:
+            x = torch.cat([x, x[-1:].expand(-n % _inference.ROWS, -1)])
         draw, noise = None, {}
         if self.init != "zeros" or self.solver == "langevin":
             draw = row_noise(x, seed, self.n_components_)
@@ -118,11 +122,14 @@ class PosteriorEncoder(BaseEncoder):
                 "normal": draw,
                 "prior": lambda: prior.sample(draw),
             }[self.init]()
-        z, energy, short, unpolished = infer(x, start, **noise)
+        inferred = infer(x, start, **noise)
+        z, energy, short, unpolished = (part[:n] for part in inferred)
         diverged = ~energy.isfinite()
         if diverged.any():
-            advice = self._advice(start.expand_as(z)[diverged])
-            raise ValueError(f"Inference diverged: {advice}")
+            raise ValueError(
+                f"Inference diverged for {diverged.sum()} of {n} rows: "
+                + self._advice(start[:n].expand_as(z)[diverged])
+            )
         return z, short, unpolished
 
     def _complaints(self, all_short, n_samples):
@@ -163,30 +170,27 @@ class PosteriorEncoder(BaseEncoder):
     def _infer_batches(self, X, polish=False):
         """Yield the data and the codes of each batch; warn of the rest at the end.
 
-        The batches are for speed alone: no row depends on another. On a processor they
-        are filled up with copies of the last row, and the copies' codes left out.
+        The batches are for speed alone: no row depends on another.
         """
         prior = self._prior()
         infer = self._make_inference(prior, polish=polish)
         n_rows = self.batch_size
         if next(self.generator_.parameters()).is_cpu:
-            n_rows += -n_rows % _inference.ROWS
+            n_rows += -n_rows % _inference.ROWS  # rather than as many copies of a row
             # of other modules nobody knows how much memory they take
             if linear_layers(self.generator_):
                 n_rows = _CPU_ROWS
         overshot, unfinished = [], []
         for x in tensor_batches(X, n_rows, self.generator_):
-            n = len(x)
-            if x.is_cpu:
-                x = torch.cat([x, x[-1:].expand(-n % _inference.ROWS, -1)])
-            inferred = self._infer(x, prior, infer, (self._seed,))
-            z, short, unpolished = (part[:n] for part in inferred)
+            z, short, unpolished = self._infer(
+                x, prior, infer, (self._seed,), fill=True
+            )
             if self.solver == "proximal":
                 unpolished |= short
             else:
                 overshot.append(z[short])
             unfinished.append(unpolished)
-            yield x[:n], z
+            yield x, z
         complaints = self._complaints(overshot, len(X))
         rows = np.flatnonzero(to_array(torch.cat(unfinished)))
         if len(rows) and not complaints:

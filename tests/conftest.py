@@ -11,6 +11,7 @@ from hypothesis import settings
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 
+from sklearn_sparsegen import _posterior
 from sklearn_sparsegen._data_term import _linear
 
 # Many threads on small matrices wait for each other, the more so on a busy machine.
@@ -62,7 +63,7 @@ def rounds_rows_alike(generator):
 
 
 @pytest.fixture
-def check_rows_are_alone():
+def check_rows_are_alone(monkeypatch):
     """Check that a row's code is the same, to the last bit, in every batch."""
 
     def check(encoder, X):
@@ -74,5 +75,8 @@ def check_rows_are_alone():
         for n in (1, 7, len(X) - 1):
             parts = [encoder.transform(X[i : i + n]) for i in range(0, len(X), n)]
             assert_array_equal(np.concatenate(parts), codes)
+            monkeypatch.setattr(_posterior, "_CPU_ROWS", n)
+            strides = encoder.set_params(batch_size=n).transform(X)
+            assert_array_equal(strides, codes)
 
     return check

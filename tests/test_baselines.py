@@ -83,14 +83,16 @@ def test_reconstructs_digits(name, digits):
 def test_codes_depend_on_their_row_alone(name, digits, check_rows_are_alone):
     encoder = SYSTEMS[name](max_iter=4).fit(digits)
     X = digits[:40]
-    if hasattr(encoder, "recognition_"):
-        close = functools.partial(assert_allclose, atol=1e-12, rtol=0)
-        close(encoder.transform(X[::-1])[::-1], encoder.transform(X))
-        close(encoder.transform(X[7:8]), encoder.transform(X)[7:8])
-    else:
-        check_rows_are_alone(encoder, X)
     if name in SCORED:
         assert_allclose(encoder.score_samples(X[:9])[3:], encoder.score_samples(X[3:9]))
+    if hasattr(encoder, "recognition_"):
+        codes = encoder.transform(X)
+        close = functools.partial(assert_allclose, atol=1e-12, rtol=0)
+        close(encoder.transform(X[::-1])[::-1], codes)
+        for batch_size in (1, 7, 1000):
+            close(encoder.set_params(batch_size=batch_size).transform(X), codes)
+    else:
+        check_rows_are_alone(encoder, X)
 
 
 @every_system
