@@ -10,8 +10,12 @@ Shapes: data x (n, D), codes z (n, k), or (1, k) for a code that all rows share,
 costs one row forward instead of n.
 """
 
+import math
+
 import torch
 from torch import nn
+
+_VECTOR = 32  # entries that a thread handles as one, at most
 
 _aten = torch.ops.aten
 
@@ -115,6 +119,20 @@ def linear_layers(generator):
     return layers
 
 
+def full_rows(layers):
+    """Return a number of rows in whose multiples a code is the same in every batch.
+
+    To the last bit: a processor rounds a row otherwise in a product of few rows, and at
+    the end of a thread's share that does not fill its vector instructions, and steps
+    enlarge that. `layers` is what `linear_layers` returns.
+    """
+    if layers is None:
+        return _VECTOR
+    n_entries = _VECTOR * torch.get_num_threads()
+    widths = [width for linear, _ in layers for width in linear.weight.shape]
+    return max(4, n_entries // math.gcd(n_entries, *widths))
+
+
 def make_residual(x, x_hat):
     """Return x_hat - x, 0 where x is not observed; fit for autograd."""
     return torch.where(x.isnan(), 0, x_hat - x)
@@ -153,6 +171,8 @@ class _DataTerm:
 class AutogradDataTerm(_DataTerm):
     """Data term of any torch module."""
 
+    full_rows = _VECTOR
+
     def __init__(self, x, generator, sigma):
         super().__init__(x, sigma)
         self.generator = generator
@@ -178,6 +198,7 @@ class LinearLayersDataTerm(_DataTerm):
 
     def __init__(self, x, layers, sigma):
         super().__init__(x, sigma)
+        self.full_rows = full_rows(layers)
         self._layers, self._transposed = [], []
         for linear, nonlinearity in layers:
             weight, bias = linear.weight.detach(), linear.bias

@@ -19,10 +19,6 @@ from ._priors import LimitedSlab
 _GROW = 10.0  # of a row's step size in a move that is made, at most
 _SHRINK = 0.3  # the same in one that is not
 _LEAVE_EVERY = 5  # steps; then the rows that are done leave
-# A processor rounds a row otherwise in a product of few rows, and at the end of a
-# tensor that does not fill its vector instructions, and steps enlarge that. In
-# multiples of so many rows a code is the same, to the last bit, in every batch.
-ROWS = 32
 _TINY = 1e-30  # keeps 0 / 0 finite
 _KEEP = 0.85  # of the active codes, from one stage of pruning to the next
 _PRUNE_STEPS = 10  # of a stage
@@ -156,10 +152,10 @@ def proximal_steps(term, z, prior, *, n_steps, tol, stiffest, support=None):
                 n_left = len(done) - int(done.sum())
                 if n_left == 0:
                     return result
-                n_left += -n_left % ROWS
+                n_left += -n_left % term.full_rows
                 if n_left >= len(done):
                     continue
-                # those that are not done, and as many others as fill up
+                # those that are not done, and as many others as fill full_rows
                 left = done.int().argsort(stable=True)[:n_left]
                 term.keep(left)
                 state = rows, z, energy, gradient, eta, violation, done, proximal, trial

@@ -10,7 +10,13 @@ from sklearn.utils._param_validation import Interval
 
 from . import _inference
 from ._base import BaseEncoder, ScoreMixin
-from ._data_term import forward, linear_layers, make_data_term, make_residual
+from ._data_term import (
+    forward,
+    full_rows,
+    linear_layers,
+    make_data_term,
+    make_residual,
+)
 from ._fit import warn_of
 from ._priors import LimitedSlab
 from ._torch import (
@@ -96,7 +102,7 @@ class PosteriorEncoder(BaseEncoder):
         """Return the codes of `x`, and which rows fell short in inference and after.
 
         From the codes `start`, or as `init` says. A processor takes some rows at once;
-        with `fill`, in multiples of `ROWS`, by copies of the last row.
+        with `fill`, in multiples of `full_rows`, by copies of the last row.
         """
         n_rows = _CPU_ROWS if x.is_cpu else len(x)
         pieces = x.split(n_rows)
@@ -110,7 +116,8 @@ class PosteriorEncoder(BaseEncoder):
     def _infer_at_once(self, x, prior, infer, seed, start=None, fill=False):
         n = len(x)
         if fill and x.is_cpu:
-            x = torch.cat([x, x[-1:].expand(-n % _inference.ROWS, -1)])
+            n_filled = -n % full_rows(linear_layers(self.generator_))
+            x = torch.cat([x, x[-1:].expand(n_filled, -1)])
         draw, noise = None, {}
         if self.init != "zeros" or self.solver == "langevin":
             draw = row_noise(x, seed, self.n_components_)
@@ -176,9 +183,10 @@ class PosteriorEncoder(BaseEncoder):
         infer = self._make_inference(prior, polish=polish)
         n_rows = self.batch_size
         if next(self.generator_.parameters()).is_cpu:
-            n_rows += -n_rows % _inference.ROWS  # rather than as many copies of a row
-            # of other modules nobody knows how much memory they take
-            if linear_layers(self.generator_):
+            layers = linear_layers(self.generator_)
+            if layers is None:  # nobody knows how much memory a row takes
+                n_rows += -n_rows % full_rows(layers)
+            else:
                 n_rows = _CPU_ROWS
         overshot, unfinished = [], []
         for x in tensor_batches(X, n_rows, self.generator_):
