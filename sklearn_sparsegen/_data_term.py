@@ -51,7 +51,7 @@ _IN_PLACE = {
 }
 
 
-def _linear(z, weight, bias):
+def linear(z, weight, bias):
     """Return z W' + b.
 
     On a processor by oneDNN where PyTorch has it: its own choice for float32, MKL,
@@ -63,20 +63,20 @@ def _linear(z, weight, bias):
 
 
 class _Linear(torch.autograd.Function):
-    """`_linear`, for autograd."""
+    """`linear`, for autograd."""
 
     @staticmethod
     def forward(ctx, z, weight, bias):
         ctx.save_for_backward(z, weight)
-        return _linear(z, weight, bias)
+        return linear(z, weight, bias)
 
     @staticmethod
     def backward(ctx, gradient):
         z, weight = ctx.saved_tensors
         of_z, of_weight, of_bias = ctx.needs_input_grad
         return (
-            _linear(gradient, weight.T, None) if of_z else None,
-            _linear(gradient.T, z.T, None) if of_weight else None,
+            linear(gradient, weight.T, None) if of_z else None,
+            linear(gradient.T, z.T, None) if of_weight else None,
             gradient.sum(0) if of_bias else None,
         )
 
@@ -213,7 +213,7 @@ class LinearLayersDataTerm(_DataTerm):
         """Return the output of each layer."""
         outputs = []
         for weight, bias, (function, _) in self._layers:
-            z = _linear(z, weight, bias)
+            z = linear(z, weight, bias)
             if function is not None:
                 function(z)
             outputs.append(z)
@@ -246,5 +246,5 @@ class LinearLayersDataTerm(_DataTerm):
                 if len(output) < len(gradient):  # of a code that all rows share
                     output = output.expand_as(gradient)
                 backward(gradient, output)
-            gradient = _linear(gradient, transposed, None)
+            gradient = linear(gradient, transposed, None)
         return gradient

@@ -98,37 +98,51 @@ class PosteriorEncoder(BaseEncoder):
         # noise comes from the host
         return infer if self.solver == "langevin" else Recorded(infer)
 
-    def _infer(self, x, prior, infer, seed, start=None, *, fill=False):
+    def _make_start(self, prior):
+        """Return a function of data and of `draw`: where the inference of codes starts.
+
+        `draw` is a function that returns standard normal noise.
+        """
+        if self.init == "linear" and self.linear_generator_.n_updates:
+            mean, variance = self.linear_generator_.posterior(self.sigma)
+
+            def linear_start(x, draw):
+                z = mean(x)
+                return prior.prox(z, variance, z)[0]
+
+            return linear_start
+        return {
+            "normal": lambda x, draw: draw(),
+            "prior": lambda x, draw: prior.sample(draw),
+        }.get(self.init, lambda x, draw: x.new_zeros(1, self.n_components_))
+
+    def _infer(self, x, begin, infer, seed, start=None, *, fill=False):
         """Return the codes of `x`, and which rows fell short in inference and after.
 
-        From the codes `start`, or as `init` says. A processor takes some rows at once;
-        with `fill`, in multiples of `full_rows`, by copies of the last row.
+        From the codes `start`, or where `begin` says. A processor takes some rows at
+        once; with `fill`, in multiples of `full_rows`, by copies of the last row.
         """
         n_rows = _CPU_ROWS if x.is_cpu else len(x)
         pieces = x.split(n_rows)
         starts = [None] * len(pieces) if start is None else start.split(n_rows)
         parts = [
-            self._infer_at_once(piece, prior, infer, seed, start, fill)
+            self._infer_at_once(piece, begin, infer, seed, start, fill)
             for piece, start in zip(pieces, starts, strict=True)
         ]
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
-    def _infer_at_once(self, x, prior, infer, seed, start=None, fill=False):
+    def _infer_at_once(self, x, begin, infer, seed, start=None, fill=False):
         n = len(x)
         if fill and x.is_cpu:
             n_filled = -n % full_rows(linear_layers(self.generator_))
             x = torch.cat([x, x[-1:].expand(n_filled, -1)])
         draw, noise = None, {}
-        if self.init != "zeros" or self.solver == "langevin":
+        if self.init in ("normal", "prior") or self.solver == "langevin":
             draw = row_noise(x, seed, self.n_components_)
         if self.solver == "langevin":
             noise = {"draw": draw}
         if start is None:
-            start = {
-                "zeros": lambda: x.new_zeros(1, self.n_components_),
-                "normal": draw,
-                "prior": lambda: prior.sample(draw),
-            }[self.init]()
+            start = begin(x, draw)
         inferred = infer(x, start, **noise)
         z, energy, short, unpolished = (part[:n] for part in inferred)
         diverged = ~energy.isfinite()
@@ -180,6 +194,7 @@ class PosteriorEncoder(BaseEncoder):
         The batches are for speed alone: no row depends on another.
         """
         prior = self._prior()
+        begin = self._make_start(prior)
         infer = self._make_inference(prior, polish=polish)
         n_rows = self.batch_size
         if next(self.generator_.parameters()).is_cpu:
@@ -191,7 +206,7 @@ class PosteriorEncoder(BaseEncoder):
         overshot, unfinished = [], []
         for x in tensor_batches(X, n_rows, self.generator_):
             z, short, unpolished = self._infer(
-                x, prior, infer, (self._seed,), fill=True
+                x, begin, infer, (self._seed,), fill=True
             )
             if self.solver == "proximal":
                 unpolished |= short
@@ -255,12 +270,13 @@ class PosteriorEncoder(BaseEncoder):
 
     def _learn(self, batches, epoch_seed, all_short):
         prior = self._prior()
+        begin = self._make_start(prior)
         infer = self._make_inference(prior, training=True)
         draw = seeded_noise(
             draw_seed(np.random.RandomState(epoch_seed)), self.generator_
         )
         for rows, x in batches:
-            z, short, _ = self._infer_training(rows, x, prior, infer, epoch_seed)
+            z, short, _ = self._infer_training(rows, x, begin, infer, epoch_seed)
             n_active = (prior.slab_proba(z) > 0.5).sum(1)
             if self.solver == "proximal":
                 # An optimiser this good hides codes in the spike, where the prior is
@@ -269,13 +285,18 @@ class PosteriorEncoder(BaseEncoder):
                 z = prior.redraw_spike(z, draw)
             else:
                 all_short.append(z[short])
-            residual = make_residual(x, forward(self.generator_, z))
+            x_hat = forward(self.generator_, z)
+            self._note_codes(z, x_hat.detach())
+            residual = make_residual(x, x_hat)
             loss = residual.square().sum(1) / (2 * self.sigma**2)
             yield loss, {"loss": loss.detach() + prior.energy(z), "n_active": n_active}
 
-    def _infer_training(self, rows, x, prior, infer, seed):
+    def _infer_training(self, rows, x, begin, infer, seed):
         """Return what `_infer` does, for those rows of the training data."""
-        return self._infer(x, prior, infer, seed)
+        return self._infer(x, begin, infer, seed)
+
+    def _note_codes(self, z, x_hat):
+        """Take note of codes in training, and of what the generator makes of them."""
 
     def _training_term(self, term):
         """Return the data term that codes are inferred with in training."""

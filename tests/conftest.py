@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_sparsegen import _posterior
-from sklearn_sparsegen._data_term import _linear, full_rows, linear_layers
+from sklearn_sparsegen._data_term import full_rows, linear, linear_layers
 
 # Many threads on small matrices wait for each other, the more so on a busy machine.
 torch.set_num_threads(1)
@@ -56,9 +56,9 @@ def rounds_rows_alike(generator):
                 rows = (
                     torch.arange(320 * weight.shape[1]).to(weight).sin().view(320, -1)
                 )
-                whole = _linear(rows, weight, None)
+                whole = linear(rows, weight, None)
                 for n in (n_least, 2 * n_least, 288):
-                    if not torch.equal(_linear(rows[:n], weight, None), whole[:n]):
+                    if not torch.equal(linear(rows[:n], weight, None), whole[:n]):
                         return False
     return True
 

@@ -25,7 +25,7 @@ SETTINGS = [
     SparseGeneratorEncoder(**SMALL, threshold="posterior", sparse_output=True),
     SparseGeneratorEncoder(**SMALL, threshold=0.1, init="normal"),
     SparseGeneratorEncoder(**SMALL, solver="proximal", n_nonzero_coefs=2),
-    SparseGeneratorEncoder(**SMALL, solver="proximal", spike_scale=0),
+    SparseGeneratorEncoder(**SMALL, solver="proximal", spike_scale=0, init="linear"),
     baselines.ShortRunEncoder(**SMALL),
     baselines.ABPEncoder(**SMALL),
     baselines.VAEEncoder(**SMALL),

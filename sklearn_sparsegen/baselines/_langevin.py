@@ -188,8 +188,8 @@ class ABPEncoder(_LangevinEncoder):
             self.codes_ = to_array(draw(len(X), self.n_components_))
         return super()._run_epoch(X, optimizer)
 
-    def _infer_training(self, rows, x, prior, infer, seed):
+    def _infer_training(self, rows, x, begin, infer, seed):
         start = to_tensor(self.codes_[rows], self.generator_)
-        z, *short = self._infer(x, prior, infer, seed, start)
+        z, *short = self._infer(x, begin, infer, seed, start)
         self.codes_[rows] = to_array(z)
         return z, *short

@@ -194,8 +194,8 @@ class VarianceSparseEncoder(PartialFitMixin, PosteriorEncoder):
     def _prior(self):
         return Exponential(self.rate)
 
-    def _infer_training(self, rows, x, prior, infer, seed):
-        return self._infer_at_once(x, prior, infer, seed)  # the hinge is of all rows
+    def _infer_training(self, rows, x, begin, infer, seed):
+        return self._infer_at_once(x, begin, infer, seed)  # the hinge is of all rows
 
     def _training_term(self, term):
         return VarianceHinge(term, self.variance_weight, self.min_scale)

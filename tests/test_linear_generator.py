@@ -1,0 +1,168 @@
+"""Inference under the affine map nearest to a generator, and `init="linear"`."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import Ridge
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._data_term import make_data_term
+from sklearn_sparsegen._linear_generator import _MEMORY, LinearGenerator
+from sklearn_sparsegen._priors import PointSpikeSlab
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+SIGMA = 0.3
+
+
+@pytest.fixture
+def learned(rng):
+    """Batches of codes and of what a nonlinear generator makes of them."""
+    z = torch.tensor(rng.normal(0.5, size=(40, 50, 4)) * [1, 2, 0.5, 3])
+    return z, torch.tanh(z @ torch.tensor(rng.normal(size=(4, 9)))) + 1
+
+
+def linear_generator(z, x_hat):
+    linear = LinearGenerator(z.shape[-1], x_hat.shape[-1]).double()
+    for batch in zip(z, x_hat, strict=True):
+        linear.update(*batch)
+    return linear
+
+
+def test_posterior_against_conditioning_a_normal(learned, rng):
+    """The reference: ridge regression, then the joint normal of z and x."""
+    z, x_hat = learned
+    mean, variance = linear_generator(z, x_hat).posterior(SIGMA)
+    codes, data = z.reshape(-1, 4).numpy(), x_hat.reshape(-1, 9).numpy()
+    covariance = np.cov(codes.T, bias=True)
+    ridge = covariance.diagonal().mean() / 1000
+    covariance += ridge * np.eye(4)
+    slope = Ridge(alpha=ridge * len(codes)).fit(codes, data).coef_
+    among_data = slope @ covariance @ slope.T + SIGMA**2 * np.eye(9)
+    gain = covariance @ slope.T @ np.linalg.inv(among_data)
+    x = rng.normal(size=(20, 9))
+    expected = codes.mean(0) + (x - data.mean(0)) @ gain.T
+    assert_allclose(mean(torch.tensor(x)), expected, rtol=1e-9)
+    conditional = covariance - gain @ slope @ covariance
+    assert_allclose(variance[0], conditional.diagonal(), rtol=1e-9)
+    assert variance.shape == (1, 4)
+
+
+def test_moments_are_of_the_last_batches(learned):
+    z, x_hat = learned
+    linear = linear_generator(z, x_hat)
+    assert_allclose(linear.code, z.mean((0, 1)))
+    assert_allclose(linear.data, x_hat.mean((0, 1)))
+    assert_allclose(linear.code_data, torch.einsum("bnk,bnd->kd", z, x_hat) / (40 * 50))
+    for _ in range(10 * _MEMORY):
+        linear.update(z[0], x_hat[0])
+    assert_allclose(linear.code, z[0].mean(0), rtol=1e-3)
+    assert_allclose(linear.code_code, z[0].T @ z[0] / 50, rtol=1e-3)
+
+
+def test_codes_that_are_all_zero():
+    """Before the prior lets a code be active, there is no map but the constant one."""
+    z, x_hat = torch.zeros(1, 50, 4).double(), torch.ones(1, 50, 9).double()
+    mean, variance = linear_generator(z, x_hat).posterior(SIGMA)
+    assert_array_equal(mean(x_hat[0, :3] / 2), np.zeros((3, 4)))
+    assert ((variance >= 0) & (variance < 1e-20)).all()
+
+
+def test_missing_values_are_taken_at_their_mean(learned):
+    z, x_hat = learned
+    linear = linear_generator(z, x_hat)
+    mean, _ = linear.posterior(SIGMA)
+    x = x_hat[0].clone()
+    x[:, 2] = linear.data[2]
+    expected = mean(x)
+    x[:, 2] = torch.nan
+    assert_array_equal(mean(x), expected)
+
+
+# In the encoder -----------------------------------------------------------------------
+
+SMALL = {
+    "n_components": 20,
+    "hidden_layer_sizes": (50,),
+    "solver": "proximal",
+    "alpha": 0.2,
+    "max_iter": 40,
+    "batch_size": 50,
+    "tol": None,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module", params=[0, 0.1], ids=["point", "normal"])
+def fitted(request, digits):
+    spike = {"spike_scale": request.param}
+    return SparseGeneratorEncoder(**SMALL, **spike, init="linear", n_steps=4).fit(
+        digits
+    )
+
+
+def mean_energy(encoder, X):
+    z, prior = torch.tensor(encoder.transform(X)), encoder._prior()
+    term = make_data_term(torch.tensor(X), encoder.generator_, encoder.sigma)
+    return (term.value(z) + prior.energy(z)).mean().item()
+
+
+def test_few_steps_from_the_linear_start_go_further(fitted, digits):
+    linear = mean_energy(fitted.set_params(n_steps=3), digits)
+    zeros = mean_energy(fitted.set_params(init="zeros", n_steps=5), digits)
+    fitted.set_params(init="linear", n_steps=4)
+    assert linear < zeros
+
+
+def test_first_epoch_starts_at_zero(digits):
+    settings = SMALL | {"max_iter": 1, "n_steps": 4}
+    linear, zeros = (
+        SparseGeneratorEncoder(**settings, init=init).fit(digits)
+        for init in ("linear", "zeros")
+    )
+    assert linear.loss_curve_ == zeros.loss_curve_
+    # what it starts from is known from then on, however the encoder was fitted
+    assert_array_equal(
+        linear.transform(digits), zeros.set_params(init="linear").transform(digits)
+    )
+    assert mean_energy(linear, digits) != mean_energy(
+        zeros.set_params(init="zeros"), digits
+    )
+
+
+def test_start_is_thresholded_by_what_the_map_leaves_open(fitted, digits):
+    """A code starts at zero where it gains less, under the map, than it costs."""
+    mean, variance = fitted.linear_generator_.posterior(fitted.sigma)
+    x, prior = torch.tensor(digits), PointSpikeSlab(alpha=0.2)
+    start = fitted._make_start(prior)(x, None)
+    z = mean(x)
+    cost = np.log(0.8 / 0.2)
+    # the minimiser of (u - z)^2 / (2 v) + u^2 / 2 + cost, against u = 0
+    u = z / (1 + variance)
+    gain = (z**2 - (u - z) ** 2) / (2 * variance) - u**2 / 2
+    assert_array_equal(start != 0, gain > cost)
+    assert 0.05 < (start != 0).double().mean() < 0.5
+
+
+@pytest.mark.parametrize("solver", ["gradient", "langevin"])
+def test_other_solvers_start_there_too(solver, digits):
+    settings = SMALL | {"solver": solver, "n_steps": 5}
+    encoder = SparseGeneratorEncoder(**settings, init="linear").fit(digits)
+    linear = mean_energy(encoder, digits)
+    assert linear < mean_energy(encoder.set_params(init="zeros"), digits)
+
+
+def test_rows_alone(fitted, digits, check_rows_are_alone):
+    check_rows_are_alone(fitted, digits)
+
+
+def test_missing_values_are_filled_in(fitted, digits, rng):
+    X = digits.copy()
+    hidden = rng.uniform(size=X.shape) < 0.2
+    X[hidden] = np.nan
+    filled = fitted.inverse_transform(fitted.transform(X))
+    spread = digits - digits.mean(0)
+    assert np.square(filled - digits)[hidden].mean() < (
+        0.7 * np.square(spread)[hidden].mean()
+    )
