@@ -119,11 +119,11 @@ SETTINGS = {"max_iter": 40, "tol": None, "random_state": 0}
 EXACT = {
     **SETTINGS,
     "solver": "proximal",
-    "n_steps": 6,
+    "init": "linear",
+    "n_steps": 4,
     "spike_scale": 0,
     "alpha": 0.1,
     "sigma": 0.2,
-    "learning_rate_init": 3e-3,
 }
 
 
@@ -147,27 +147,30 @@ def speed(printed, X, X_test):
 def energy_against_time(printed, X_test):
     """The proximal solver against the printed one, on a generator of the latter."""
 
-    def infer(solver, n_steps):
-        return printed.set_params(solver=solver, n_steps=n_steps).transform(X_test)
+    def infer(solver, init, n_steps):
+        printed.set_params(solver=solver, init=init, n_steps=n_steps)
+        return printed.transform(X_test)
 
     print("proximal over printed on the printed generator:")
-    print("  steps          mean energy  rows no higher  time over printed 30")
-    reference = energies(printed, X_test, infer("gradient", 30))
-    print(f"  printed 30     {reference.mean():.1f}")
-    lowest = energies(printed, X_test, infer("gradient", 3000))
-    print(f"  printed 3000   {lowest.mean():.1f}")
-    for n_steps in (4, 5, 6, 7, 8, 10, 15, 30):
-        energy = energies(printed, X_test, infer("proximal", n_steps))
-        share = (energy <= reference).mean()
-        ratio = ratios(
-            functools.partial(infer, "proximal", n_steps),
-            functools.partial(infer, "gradient", 30),
-        )
-        print(
-            f"  proximal {n_steps:<5} {energy.mean():<12.1f} {share:<15.1%} {ratio}",
-            flush=True,
-        )
-    printed.set_params(solver="gradient", n_steps=30)
+    print("  steps from       mean energy  rows no higher  time over printed 30")
+    reference = energies(printed, X_test, infer("gradient", "zeros", 30))
+    print(f"  printed 30       {reference.mean():.1f}")
+    lowest = energies(printed, X_test, infer("gradient", "zeros", 3000))
+    print(f"  printed 3000     {lowest.mean():.1f}")
+    for init in ("zeros", "linear"):
+        for n_steps in (1, 2, 3, 4, 5, 6, 8, 15, 30):
+            energy = energies(printed, X_test, infer("proximal", init, n_steps))
+            share = (energy <= reference).mean()
+            ratio = ratios(
+                functools.partial(infer, "proximal", init, n_steps),
+                functools.partial(infer, "gradient", "zeros", 30),
+            )
+            print(
+                f"  {n_steps:<2} {init:<13} {energy.mean():<12.1f} {share:<15.1%} "
+                f"{ratio}",
+                flush=True,
+            )
+    printed.set_params(solver="gradient", init="zeros", n_steps=30)
 
 
 def sparse_codes(printed, exact, images, X, X_test):
@@ -197,7 +200,7 @@ def sparse_codes(printed, exact, images, X, X_test):
     print("accuracy on the codes    linear  one hidden layer  codes")
     print_accuracies("printed", printed.transform, images)
     exact.set_params(n_nonzero_coefs=None, tol=None)
-    for n_steps in (3, 6, 10, 30):
+    for n_steps in (2, 4, 10, 30):
         exact.set_params(n_steps=n_steps)
         print_accuracies(f"exact spike, {n_steps} steps", exact.transform, images)
     for n_codes in (10, 20, 40):
