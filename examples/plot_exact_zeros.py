@@ -9,7 +9,7 @@ seen, from the same number of codes?
 """
 
 # %%
-# Training takes ten steps of inference a batch; `transform` may take more.
+# Training takes five steps of inference a batch; `transform` may take more.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -27,7 +27,8 @@ encoder = SparseGeneratorEncoder(
     spike_scale=0,
     solver="proximal",
     sigma=0.1,
-    n_steps=10,
+    init="linear",
+    n_steps=5,
     batch_size=50,
     max_iter=60,
     tol=None,

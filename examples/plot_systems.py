@@ -51,7 +51,7 @@ sparse = {**common, "alpha": 0.1}
 systems = {
     "proposed": SparseGeneratorEncoder(**sparse, spike_scale=0.05, step_size=0.05),
     "proposed, exact zeros": SparseGeneratorEncoder(
-        **sparse, spike_scale=0, solver="proximal", n_steps=10
+        **sparse, spike_scale=0, solver="proximal", init="linear", n_steps=4
     ),
     "short-run": ShortRunEncoder(**common, step_size=0.1),
     "ABP": ABPEncoder(**common, step_size=0.1),
