@@ -52,21 +52,35 @@ def test_posterior_against_conditioning_a_normal(learned, rng):
 def test_moments_are_of_the_last_batches(learned):
     z, x_hat = learned
     linear = linear_generator(z, x_hat)
-    assert_allclose(linear.code, z.mean((0, 1)))
-    assert_allclose(linear.data, x_hat.mean((0, 1)))
-    assert_allclose(linear.code_data, torch.einsum("bnk,bnd->kd", z, x_hat) / (40 * 50))
+    codes, data = z.reshape(-1, 4).numpy(), x_hat.reshape(-1, 9).numpy()
+    assert_allclose(linear.code_mean, codes.mean(0))
+    assert_allclose(linear.data_mean, data.mean(0))
+    covariance = np.cov(codes.T, data.T, bias=True)
+    assert_allclose(linear.covariance, covariance[:4, :4])
+    assert_allclose(linear.cross, covariance[:4, 4:])
     for _ in range(10 * _MEMORY):
         linear.update(z[0], x_hat[0])
-    assert_allclose(linear.code, z[0].mean(0), rtol=1e-3)
-    assert_allclose(linear.code_code, z[0].T @ z[0] / 50, rtol=1e-3)
+    assert_allclose(linear.code_mean, z[0].mean(0), rtol=1e-3)
+    assert_allclose(linear.covariance, np.cov(z[0].T, bias=True), rtol=1e-2)
 
 
-def test_codes_that_are_all_zero():
-    """Before the prior lets a code be active, there is no map but the constant one."""
-    z, x_hat = torch.zeros(1, 50, 4).double(), torch.ones(1, 50, 9).double()
-    mean, variance = linear_generator(z, x_hat).posterior(SIGMA)
-    assert_array_equal(mean(x_hat[0, :3] / 2), np.zeros((3, 4)))
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e4])
+def test_codes_that_are_all_the_same(value):
+    """There is no map but the constant one."""
+    z, x_hat = (torch.full((3, 50, d), value).double() for d in (4, 9))
+    mean, variance = linear_generator(z, x_hat).float().posterior(SIGMA)
+    assert_array_equal(mean(torch.rand(3, 9)), np.full((3, 4), np.float32(value)))
     assert ((variance >= 0) & (variance < 1e-20)).all()
+
+
+def test_large_means_do_not_drown_the_covariance(learned):
+    z, x_hat = learned
+    near, far = LinearGenerator(4, 9), LinearGenerator(4, 9)
+    for batch in zip(z.float(), x_hat.float(), strict=True):
+        near.update(*batch)
+        far.update(batch[0] + 1000, batch[1] - 1000)
+    assert_allclose(far.covariance, near.covariance, rtol=1e-2, atol=1e-3)
+    assert_allclose(far.cross, near.cross, rtol=1e-2, atol=1e-3)
 
 
 def test_missing_values_are_taken_at_their_mean(learned):
@@ -74,7 +88,7 @@ def test_missing_values_are_taken_at_their_mean(learned):
     linear = linear_generator(z, x_hat)
     mean, _ = linear.posterior(SIGMA)
     x = x_hat[0].clone()
-    x[:, 2] = linear.data[2]
+    x[:, 2] = linear.data_mean[2]
     expected = mean(x)
     x[:, 2] = torch.nan
     assert_array_equal(mean(x), expected)
