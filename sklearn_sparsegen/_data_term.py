@@ -129,7 +129,7 @@ def full_rows(layers):
     if layers is None:
         return _VECTOR
     n_entries = _VECTOR * torch.get_num_threads()
-    widths = [width for linear, _ in layers for width in linear.weight.shape]
+    widths = [width for layer, _ in layers for width in layer.weight.shape]
     return max(4, n_entries // math.gcd(n_entries, *widths))
 
 

@@ -66,9 +66,8 @@ class LinearGenerator(nn.Module):
         covariance.diagonal().add_(ridge)
         cross = self.cross.double() / sigma
         factor = torch.linalg.cholesky(covariance + cross @ cross.T)
-        shrinkage = torch.cholesky_solve(
-            covariance, factor
-        ).T  # S (S + C C' / sigma^2)^-1
+        # S (S + C C' / sigma^2)^-1
+        shrinkage = torch.cholesky_solve(covariance, factor).T
         gain = (shrinkage @ cross / sigma).to(self.cross)
         variance = torch.linalg.vecdot(shrinkage, covariance).to(self.cross)
         offset = self.code_mean - gain @ self.data_mean
