@@ -128,7 +128,8 @@ def full_rows(layers):
     """
     if layers is None:
         return _VECTOR
-    n_entries = _VECTOR * torch.get_num_threads()
+    # more threads share a tensor in ways that no number of rows suits
+    n_entries = _VECTOR * min(torch.get_num_threads(), 2)
     widths = [width for layer, _ in layers for width in layer.weight.shape]
     return max(4, n_entries // math.gcd(n_entries, *widths))
 

@@ -72,8 +72,8 @@ class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncode
     init : {"zeros", "normal", "prior", "linear"}, default="zeros"
         Where inference starts: at zero, at a draw from a standard normal distribution
         or from the prior, or at the codes under the affine map that is nearest to the
-        generator over the codes of training. The last saves most of the steps; the
-        first epoch, which has no such map yet, starts at zero.
+        generator over the last codes of training. Fitted with the last, few steps do.
+        The first epoch, which has no such map yet, starts at zero.
 
     max_iter : int, default=100
         Maximum number of epochs. From 1 to 0.01 alpha takes 30 at the default `decay`.
@@ -108,8 +108,8 @@ class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncode
         The value that alpha has reached, which `transform` infers with.
 
     linear_generator_ : torch.nn.Module
-        The affine map that `init="linear"` infers with, by the means and covariances of
-        the last codes of training and of what the generator made of them.
+        Means and covariances of the last codes of training and of what the generator
+        made of them, from which the affine map of `init="linear"` follows.
 
     n_active_curve_ : list of float
         Mean number of active codes a row in each epoch: those likelier to be in the
@@ -290,6 +290,18 @@ class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncode
 
     def _note_codes(self, z, x_hat):
         self.linear_generator_.update(z, x_hat)
+
+    def _make_start(self, prior):
+        # the first epoch of fit has no codes to go by, and starts at zero
+        if self.init != "linear" or self.linear_generator_.n_rows == 0:
+            return super()._make_start(prior)
+        mean, variance = self.linear_generator_.posterior(self.sigma)
+
+        def start(x, draw):
+            z = mean(x)
+            return prior.prox(z, variance, z)[0]
+
+        return start
 
     def _begin_epoch(self):
         alpha = self.alpha_init if self.n_iter_ == 0 else self.alpha_

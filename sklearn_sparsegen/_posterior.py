@@ -103,14 +103,6 @@ class PosteriorEncoder(BaseEncoder):
 
         `draw` is a function that returns standard normal noise.
         """
-        if self.init == "linear" and self.linear_generator_.n_updates:
-            mean, variance = self.linear_generator_.posterior(self.sigma)
-
-            def linear_start(x, draw):
-                z = mean(x)
-                return prior.prox(z, variance, z)[0]
-
-            return linear_start
         return {
             "normal": lambda x, draw: draw(),
             "prior": lambda x, draw: prior.sample(draw),

@@ -32,9 +32,9 @@ def linear_generator(z, x_hat):
 
 def test_posterior_against_conditioning_a_normal(learned, rng):
     """The reference: ridge regression, then the joint normal of z and x."""
-    z, x_hat = learned
-    mean, variance = linear_generator(z, x_hat).posterior(SIGMA)
-    codes, data = z.reshape(-1, 4).numpy(), x_hat.reshape(-1, 9).numpy()
+    codes, data = (rows.reshape(2000, -1).numpy() for rows in learned)
+    linear = linear_generator(*(rows.reshape(1, 2000, -1) for rows in learned))
+    mean, variance = linear.posterior(SIGMA)
     covariance = np.cov(codes.T, bias=True)
     ridge = covariance.diagonal().mean() / 1000
     covariance += ridge * np.eye(4)
@@ -51,17 +51,18 @@ def test_posterior_against_conditioning_a_normal(learned, rng):
 
 def test_moments_are_of_the_last_batches(learned):
     z, x_hat = learned
-    linear = linear_generator(z, x_hat)
-    codes, data = z.reshape(-1, 4).numpy(), x_hat.reshape(-1, 9).numpy()
-    assert_allclose(linear.code_mean, codes.mean(0))
-    assert_allclose(linear.data_mean, data.mean(0))
-    covariance = np.cov(codes.T, data.T, bias=True)
-    assert_allclose(linear.covariance, covariance[:4, :4])
-    assert_allclose(linear.cross, covariance[:4, 4:])
-    for _ in range(10 * _MEMORY):
-        linear.update(z[0], x_hat[0])
-    assert_allclose(linear.code_mean, z[0].mean(0), rtol=1e-3)
-    assert_allclose(linear.covariance, np.cov(z[0].T, bias=True), rtol=1e-2)
+    # batches of several sizes
+    sizes = [(50, 7, 1, 50, 20)[i % 5] for i in range(40)]
+    linear = LinearGenerator(4, 9).double()
+    rows, weights = [], []
+    for i, size in enumerate(sizes):
+        linear.update(z[i, :size], x_hat[i, :size])
+        rows.append(np.hstack([z[i, :size], x_hat[i, :size]]))
+        weights += [(1 - 1 / _MEMORY) ** (39 - i)] * size
+    rows = np.vstack(rows)
+    assert_allclose(linear.mean, np.average(rows, axis=0, weights=weights))
+    covariance = np.cov(rows.T, aweights=weights, bias=True)
+    assert_allclose(linear.covariance, covariance[:4], rtol=1e-9)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e4])
@@ -80,7 +81,18 @@ def test_large_means_do_not_drown_the_covariance(learned):
         near.update(*batch)
         far.update(batch[0] + 1000, batch[1] - 1000)
     assert_allclose(far.covariance, near.covariance, rtol=1e-2, atol=1e-3)
-    assert_allclose(far.cross, near.cross, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [1e-4, 0.3])
+def test_more_components_than_the_data_have_dimensions(sigma, rng):
+    """With data of rank 3 the posterior is that of the rank, however small sigma is."""
+    loadings = torch.tensor(rng.normal(size=(3, 9))) * 1e4
+    z = torch.tensor(rng.normal(size=(1, 500, 40)))
+    x_hat = z[:, :, :3] @ loadings
+    mean, variance = linear_generator(z, x_hat).posterior(sigma)
+    assert_allclose(mean(x_hat[0])[:, :3], z[0, :, :3], atol=2e-2)
+    assert (variance >= 0).all()
+    assert variance[0, :3].max() < 1e-4 < variance[0, 3:].min()
 
 
 def test_missing_values_are_taken_at_their_mean(learned):
@@ -88,7 +100,7 @@ def test_missing_values_are_taken_at_their_mean(learned):
     linear = linear_generator(z, x_hat)
     mean, _ = linear.posterior(SIGMA)
     x = x_hat[0].clone()
-    x[:, 2] = linear.data_mean[2]
+    x[:, 2] = linear.mean[4 + 2]
     expected = mean(x)
     x[:, 2] = torch.nan
     assert_array_equal(mean(x), expected)
