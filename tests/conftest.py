@@ -50,16 +50,15 @@ def rng():
 def rounds_rows_alike(generator):
     """Whether products of few rows and of many round a row alike on this machine."""
     n_least = full_rows(linear_layers(generator))
-    for layer in generator:
-        if isinstance(layer, torch.nn.Linear):
-            for weight in layer.weight.detach(), layer.weight.detach().T:
-                rows = (
-                    torch.arange(320 * weight.shape[1]).to(weight).sin().view(320, -1)
-                )
-                whole = linear(rows, weight, None)
-                for n in (n_least, 2 * n_least, 288):
-                    if not torch.equal(linear(rows[:n], weight, None), whole[:n]):
-                        return False
+    weights = [p.detach() for p in generator.parameters() if p.ndim == 2]
+    # as the linear start multiplies
+    weights.append(torch.ones(len(weights[-1]), weights[0].shape[1]).to(weights[0]))
+    for weight in weights + [weight.T for weight in weights]:
+        rows = torch.arange(320 * weight.shape[1]).to(weight).sin().view(320, -1)
+        whole = linear(rows, weight, None)
+        for n in (n_least, 2 * n_least, 288):
+            if not torch.equal(linear(rows[:n], weight, None), whole[:n]):
+                return False
     return True
 
 

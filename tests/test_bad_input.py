@@ -134,8 +134,9 @@ def test_bad_parameters_are_named(parameter, value):
     [X[:1], X[:, :1], np.zeros_like(X), np.ones_like(X), X[:1, :1], X.tolist()],
     ids=["one sample", "one feature", "zeros", "ones", "one number", "lists"],
 )
-def test_small_and_constant_data_work(data):
-    encoder = Encoder(batch_size=1000).fit(data)
+@pytest.mark.parametrize("init", ["zeros", "linear"])
+def test_small_and_constant_data_work(init, data):
+    encoder = Encoder(batch_size=1000, init=init).fit(data)
     codes = encoder.transform(data)
     assert codes.shape == (len(data), 3)
     assert np.isfinite(codes).all()
@@ -182,7 +183,11 @@ SMALL = {
 
 @pytest.mark.parametrize(
     "encoder",
-    [Encoder(), *(getattr(baselines, name)(**SMALL) for name in baselines.__all__)],
+    [
+        Encoder(),
+        Encoder(solver="proximal", init="linear"),
+        *(getattr(baselines, name)(**SMALL) for name in baselines.__all__),
+    ],
     ids=lambda e: type(e).__name__,
 )
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])

@@ -182,17 +182,19 @@ def test_fit_where_gradients_are_off(fitted, digits):
         assert not torch.is_grad_enabled()
 
 
-def test_partial_fit_is_an_epoch_of_fit(digits):
-    once = Short(alpha=0.64, max_iter=2).fit(digits)
-    twice = Short(alpha=0.64).partial_fit(digits).partial_fit(digits)
+@pytest.mark.parametrize("init", ["zeros", "linear"])
+def test_partial_fit_is_an_epoch_of_fit(init, digits):
+    once = Short(alpha=0.64, max_iter=2, init=init).fit(digits)
+    twice = Short(alpha=0.64, init=init).partial_fit(digits).partial_fit(digits)
     assert twice.n_iter_ == 2
     assert twice.alpha_ == 0.64
     assert_same(once, twice)
 
 
-def test_warm_start_goes_on(digits):
-    whole = Short(max_iter=8).fit(digits)
-    halves = Short(max_iter=6, warm_start=True).fit(digits)
+@pytest.mark.parametrize("init", ["zeros", "linear"])
+def test_warm_start_goes_on(init, digits):
+    whole = Short(max_iter=8, init=init).fit(digits)
+    halves = Short(max_iter=6, init=init, warm_start=True).fit(digits)
     halves.set_params(max_iter=2).fit(digits)
     assert halves.n_iter_ == 8
     assert halves.loss_curve_ == whole.loss_curve_
@@ -274,6 +276,7 @@ SOLVERS = [
     {"init": "prior"},
     {"solver": "langevin"},
     {"solver": "langevin", "init": "prior"},
+    {"solver": "proximal", "init": "linear"},
 ]
 
 
@@ -531,8 +534,9 @@ def test_joblib(fitted, digits, tmp_path):
     assert_array_equal(loaded.transform(digits), fitted.transform(digits))
 
 
-def test_pickle_goes_on_where_it_was(digits):
-    encoder = Short().partial_fit(digits).partial_fit(digits)
+@pytest.mark.parametrize("init", ["zeros", "linear"])
+def test_pickle_goes_on_where_it_was(init, digits):
+    encoder = Short(init=init).partial_fit(digits).partial_fit(digits)
     loaded = pickle.loads(pickle.dumps(encoder))
     assert_same(encoder.partial_fit(digits), loaded.partial_fit(digits))
 
