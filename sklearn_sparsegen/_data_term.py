@@ -201,8 +201,8 @@ class LinearLayersDataTerm(_DataTerm):
         super().__init__(x, sigma)
         self.full_rows = full_rows(layers)
         self._layers, self._transposed = [], []
-        for linear, nonlinearity in layers:
-            weight, bias = linear.weight.detach(), linear.bias
+        for layer, nonlinearity in layers:
+            weight, bias = layer.weight.detach(), layer.bias
             bias = None if bias is None else bias.detach()
             self._layers.append((weight, bias, _IN_PLACE[nonlinearity]))
             # the layer that the gradient passes last divides it by the variance

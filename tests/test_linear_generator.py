@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen._data_term import make_data_term
 from sklearn_sparsegen._linear_generator import _MEMORY, LinearGenerator
 from sklearn_sparsegen._priors import PointSpikeSlab
-
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SIGMA = 0.3
 
@@ -80,7 +79,7 @@ def test_large_means_do_not_drown_the_covariance(learned):
     for batch in zip(z.float(), x_hat.float(), strict=True):
         near.update(*batch)
         far.update(batch[0] + 1000, batch[1] - 1000)
-    assert_allclose(far.covariance, near.covariance, rtol=1e-2, atol=1e-3)
+    assert_allclose(far.covariance, near.covariance, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("sigma", [1e-4, 0.3])
@@ -90,9 +89,10 @@ def test_more_components_than_the_data_have_dimensions(sigma, rng):
     z = torch.tensor(rng.normal(size=(1, 500, 40)))
     x_hat = z[:, :, :3] @ loadings
     mean, variance = linear_generator(z, x_hat).posterior(sigma)
-    assert_allclose(mean(x_hat[0])[:, :3], z[0, :, :3], atol=2e-2)
+    # the ridge shrinks codes by a thousandth
+    assert_allclose(mean(x_hat[0])[:, :3], z[0, :, :3], rtol=0, atol=5e-3)
     assert (variance >= 0).all()
-    assert variance[0, :3].max() < 1e-4 < variance[0, 3:].min()
+    assert variance[0, :3].max() < 1e-6 < variance[0, 3:].min()
 
 
 def test_posterior_in_float32_against_float64(learned, rng):
@@ -101,8 +101,8 @@ def test_posterior_in_float32_against_float64(learned, rng):
     mean, variance = linear.posterior(SIGMA)
     expected = mean(x)
     mean_32, variance_32 = linear.float().posterior(SIGMA)
-    assert_allclose(mean_32(x.float()), expected, rtol=1e-4, atol=1e-5)
-    assert_allclose(variance_32, variance, rtol=1e-4)
+    assert_allclose(mean_32(x.float()), expected, rtol=0, atol=1e-5)
+    assert_allclose(variance_32, variance, rtol=1e-6)
 
 
 def test_missing_values_are_taken_at_their_mean(learned):
@@ -157,10 +157,11 @@ def test_the_first_step_from_the_linear_start_goes_further(fitted, digits):
 
 def test_first_epoch_starts_at_zero(digits):
     settings = SMALL | {"max_iter": 1, "n_steps": 4}
-    linear, zeros = (
-        SparseGeneratorEncoder(**settings, init=init).fit(digits)
-        for init in ("linear", "zeros")
-    )
+    with pytest.warns(ConvergenceWarning, match="alpha_"):
+        linear, zeros = (
+            SparseGeneratorEncoder(**settings, init=init).fit(digits)
+            for init in ("linear", "zeros")
+        )
     assert linear.loss_curve_ == zeros.loss_curve_
     # what it starts from is known from then on, however the encoder was fitted
     assert_array_equal(
