@@ -1,224 +1,239 @@
-"""What all encoders share: transform, sample, and scikit-learn's manners."""
+"""What all encoders share: scikit-learn's conventions, on arrays.
+
+An encoder differs by the objects that it builds: fitted attributes (`_build`), schedule
+(`_make_schedule`) and model (`_make_model`). Nothing else calls a subclass.
+"""
 
 import contextlib
+import functools
+import warnings
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
-from sklearn.utils import check_array, check_scalar, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn import base
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_scalar, get_tags
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._fit import FitMixin, networks
-from ._generators import ACTIVATIONS
-from ._torch import (
-    draw_seed,
-    float_dtype,
-    on_cpu,
-    resolve_device,
-    seeded_noise,
-    to_array,
-    to_tensor,
-)
+from . import _arrays, _generators, _messages, _training
+from ._inference import infer_batches, map_codes
+from ._likelihoods import NormalLikelihood
+from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
+from ._random import draw_seed, seeded_noise
 
 
+@parameters
 class BaseEncoder(
-    FitMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
+    CallbackSupportMixin,
+    base.ClassNamePrefixFeaturesOutMixin,
+    base.TransformerMixin,
+    base.BaseEstimator,
     ABC,
 ):
     """Base of the encoders: one generator, and a code for each row of data.
 
-    An encoder says what its prior is, how it finds codes and what it learns from a
-    batch; all else is here.
-
-    Parameters
-    ----------
-    n_components : int, default=200
-        Number of components of a code.
-
-    sigma : float, default=0.3
-        Standard deviation of the observation noise, in units of X. A smaller one gives
-        closer reconstructions.
-
-    hidden_layer_sizes : array-like of int, default=(400,)
-        Units of each hidden layer of the generator; `()` for a linear one.
-
-    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
-        Nonlinearity of the hidden layers.
-
-    output_activation : {"auto", "identity", "sigmoid"}, default="auto"
-        Nonlinearity of the output. "auto" is "sigmoid" where the training data lie in
-        [0, 1], else "identity".
-
-    generator : {"convolutional"}, callable or torch.nn.Module, default=None
-        What takes the place of the fully connected generator. "convolutional" has
-        transposed convolutions, for images of `image_shape`; `hidden_layer_sizes` has
-        no effect on it. Or a factory `(n_components, n_features) -> torch.nn.Module`,
-        or a module, which is copied with its weights: the parameters of the layers
-        above have no effect on these. Random torch operations of a factory follow
-        `random_state`. A module is used in evaluation mode, so that rows do not
-        interact.
-
-    image_shape : array-like of int or None, default=None
-        Height, width and, if it is not 1, number of channels of the images that the
-        rows of X are, in the order of a row's values. Only the convolutional generator
-        asks for it; height and width must be multiples of 4 there.
-
-    max_iter : int, default=100
-        Maximum number of epochs.
-
-    learning_rate_init : float, default=0.001
-        Learning rate of Adam.
-
-    batch_size : int, default=100
-        Number of rows that a step of Adam, or a stride of `transform`, takes, though
-        inference on a processor may take a stride of its own. The code of a row does
-        not depend on it, but for rounding.
-
-    shuffle : bool, default=True
-        Whether to visit the rows in a new order each epoch.
-
-    tol : float or None, default=0.001
-        `fit` stops once the loss has not fallen by more than `tol` times its absolute
-        value in any of 5 successive epochs. None: after `max_iter` epochs.
-
-    warm_start : bool, default=False
-        Whether `fit` goes on from the result of the last call.
-
-    device : str or torch.device, default="auto"
-        Where to compute. "auto" is a CUDA GPU if there is one, else the CPU.
-
-    random_state : int, RandomState instance or None, default=None
-        Seed of the generator's weights, the order of rows and the noise of inference.
-        An int gives the same results in every call. The noise of a row's inference
-        depends on it and on that row alone. None takes fresh entropy at each `fit`.
-
-    verbose : int or bool, default=False
-        Whether to print a line an epoch.
-
-    Attributes
-    ----------
-    generator_ : torch.nn.Module
-        The generator learned, from codes to data.
-
-    n_iter_ : int
-        Number of epochs run.
-
-    loss_curve_ : list of float
-        Mean energy a row in each epoch: `|x - G(z)|^2 / (2 sigma^2) - log p(z)`, at
-        the codes that the generator learns from.
-
-    output_activation_ : {"identity", "sigmoid"}
-        The output nonlinearity chosen, for a generator that is not your own.
-
-    n_components_ : int
-        Number of components of a code.
-
-    n_features_in_ : int
-        Number of features seen in fit.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of features seen in fit, where X has string names.
+    `SparseGeneratorEncoder` describes the parameters and the fitted attributes.
     """
 
-    _parameter_constraints: dict = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "sigma": [Interval(Real, 0, None, closed="neither")],
-        "hidden_layer_sizes": [
-            "array-like",
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "output_activation": [StrOptions({"auto", "identity", "sigmoid"})],
-        "generator": [StrOptions({"convolutional"}), callable, None],
-        "image_shape": ["array-like", None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
-        "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    n_components: int = parameter(200, COUNT, kw_only=False)
+    sigma: float = parameter(0.3, POSITIVE)
+    hidden_layer_sizes: tuple = parameter((400,), "array-like", COUNT)
+    activation: str = parameter("relu", StrOptions(set(_generators.ACTIVATIONS)))
+    output_activation: str = parameter(
+        "auto", StrOptions({"auto", "identity", "sigmoid"})
+    )
+    generator: object = parameter(None, StrOptions({"convolutional"}), callable, None)
+    image_shape: tuple | None = parameter(None, "array-like", None)
+    max_iter: int = parameter(100, COUNT)
+    learning_rate_init: float = parameter(0.001, POSITIVE)
+    batch_size: int = parameter(100, COUNT)
+    shuffle: bool = parameter(True, "boolean")
+    tol: float | None = parameter(0.001, NON_NEGATIVE, None)
+    warm_start: bool = parameter(False, "boolean")
+    device: object = parameter("auto", str, torch.device)
+    random_state: object = parameter(None, "random_state")
+    verbose: int | bool = parameter(False, "verbose")
 
-    # a parameter of encoders whose codes hold exact zeros
-    sparse_output = False
-
-    def __init__(
-        self,
-        n_components=200,
-        *,
-        sigma=0.3,
-        hidden_layer_sizes=(400,),
-        activation="relu",
-        output_activation="auto",
-        generator=None,
-        image_shape=None,
-        max_iter=100,
-        learning_rate_init=0.001,
-        batch_size=100,
-        shuffle=True,
-        tol=1e-3,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
-        self.n_components = n_components
-        self.sigma = sigma
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.output_activation = output_activation
-        self.generator = generator
-        self.image_shape = image_shape
-        self.max_iter = max_iter
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.tol = tol
-        self.warm_start = warm_start
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    # What an encoder builds -------------------------------------------------------
 
     @abstractmethod
-    def _prior(self):
-        """Return the prior of the codes as it stands."""
+    def _make_model(self, X=None):
+        """Return the model: for an epoch of training on X, or for inference."""
 
-    @abstractmethod
-    def _code_batches(self, X):
-        """Yield the codes of each batch of X, as `transform` gives them."""
+    def _make_schedule(self):
+        """Return the schedule of what depends on the epoch."""
+        return _training.ConstantSchedule()
 
-    @abstractmethod
-    def _learn(self, batches, epoch_seed, all_short):
-        """Yield the loss of each row of each batch, and figures for the curves.
+    def _build(self, X, seed):
+        """Return what training starts with, by the name of the fitted attribute."""
+        source = self.generator
+        layers = {
+            "activation": self.activation,
+            "output_activation": self.output_activation_,
+        }
+        if source is None:
+            layers["hidden_layer_sizes"] = _arrays.layer_sizes(self.hidden_layer_sizes)
+            source = functools.partial(_generators.mlp_generator, **layers)
+        elif isinstance(source, str):
+            layers["image_shape"] = self.image_shape
+            source = functools.partial(_generators.convolutional_generator, **layers)
+        generator = _generators.build_generator(
+            source, self.n_components, X.shape[1], seed
+        )
+        dtype = getattr(torch, _arrays.float_dtype(X).name)
+        device = _arrays.resolve_device(self.device)
+        return {"generator_": generator.to(device, dtype)}
 
-        `batches` yields the places of the rows in X, and the rows. Codes of rows whose
-        inference falls short are appended to `all_short`.
+    def _model_parts(self, X):
+        """Return the parts of the model that are the same in all encoders."""
+        return {
+            "generator": self.generator_,
+            "likelihood": self._likelihood(),
+            "n_components": self.n_components_,
+            # An epoch draws the same noise, whatever came before it.
+            "seed": (self._seed,) if X is None else (self._seed, self.n_iter_),
+        }
+
+    def _likelihood(self):
+        return NormalLikelihood(self.sigma)
+
+    # Training ---------------------------------------------------------------------
+
+    @base._fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the generator from data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+
+        y : Ignored
+            Not used, but passed on to callbacks.
+
+        Returns
+        -------
+        self : object
+            The fitted encoder.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if inference diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fit ends before its schedule does or before the loss has converged to
+            `tol`, if it is interrupted, or if gradient steps of the last epoch end at a
+            higher energy than they started at.
         """
+        continues = self.warm_start and hasattr(self, "generator_")
+        X = self._validate(X, reset=not continues)
+        schedule = self._make_schedule()
+        if not continues:
+            self._initialise(X)
+        # The target of a generator is X itself. Without a y, scikit-learn's
+        # ScoringMonitor would call no scorer.
+        data = {"estimator": self, "X": X, "y": X if y is None else y}
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(**data)
+        optimizer = self._make_optimizer()
+        try:
+            messages = self._run_epochs(X, schedule, optimizer, context, data)
+        except KeyboardInterrupt:
+            messages = [_messages.INTERRUPTED.format(epoch=self.n_iter_ + 1)]
+        self._optimizer_state = optimizer.state_dict() if self.warm_start else None
+        context.call_on_fit_task_end(**data, reconstruction_attributes={})
+        warn_of_convergence(messages)
+        return self
 
-    def _begin_epoch(self):
-        """Take the schedule's step of one epoch, the first included."""
+    def _initialise(self, X):
+        """Set all fitted attributes to their values before the first epoch."""
+        for name in [name for name in vars(self) if name.endswith("_curve_")]:
+            delattr(self, name)
+        in_unit_interval = _arrays.is_in_unit_interval(X)
+        self.output_activation_ = self.output_activation
+        if self.output_activation == "auto":
+            self.output_activation_ = "sigmoid" if in_unit_interval else "identity"
+        elif self.output_activation == "sigmoid" and not in_unit_interval:
+            warnings.warn(_messages.SIGMOID_CANNOT_REACH, stacklevel=4)
+        self._seed = draw_seed(self.random_state)
+        vars(self).update(self._build(X, self._seed))
+        self.n_components_ = self.n_components
+        self.n_iter_ = 0
+        self.loss_curve_ = []
+        self._optimizer_state = None
 
-    def _schedule_left(self):
-        """Say what the schedule has not reached yet, "" when it is done."""
-        return ""
+    def _make_optimizer(self):
+        # After set_params(n_components=...) the codes no longer fit the generator.
+        _generators.check_generator(
+            self.generator_, self.n_components, self.n_features_in_
+        )
+        return _training.make_optimizer(
+            self._networks().values(), self.learning_rate_init, self._optimizer_state
+        )
 
-    def _complaints(self, all_short, n_samples):
-        """Return what to warn of, given the codes of rows that fell short."""
-        return []
+    def _run_epochs(self, X, schedule, optimizer, context, data):
+        """Run epochs until there is a reason to stop; return what to warn of."""
+        losses, converged = [], False
+        for _ in range(self.max_iter):
+            epoch = context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(**data)
+            messages = self._run_epoch(X, schedule, optimizer)
+            left = schedule.left(self.n_iter_)
+            if self.tol is not None and not left:
+                losses.append(self.loss_curve_[-1])
+                converged = _training.loss_has_converged(losses, self.tol)
+            # A callback gets a copy of the encoder, and a copy has networks of its own.
+            stop = epoch.call_on_fit_task_end(**data, reconstruction_attributes={})
+            if stop or converged:
+                break
+        if left:
+            message = _messages.SCHEDULE_NOT_FINISHED
+            messages.append(message.format(n_epochs=self.n_iter_, left=left))
+        elif not (stop or self.tol is None or converged):
+            message = _messages.LOSS_STILL_FALLS
+            messages.append(message.format(max_iter=self.max_iter, tol=self.tol))
+        return messages
+
+    def _run_epoch(self, X, schedule, optimizer):
+        """Train for one epoch on X; return what to warn of."""
+        vars(self).update(schedule.at(self.n_iter_ + 1))
+        model = self._make_model(X)
+        seed, like = (self._seed, self.n_iter_), next(self.generator_.parameters())
+        rng = np.random.default_rng(seed) if self.shuffle else None
+        batches = _arrays.training_batches(X, self.batch_size, like, rng)
+        draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
+        figures, diverging = _training.train_epoch(model, batches, optimizer, draw)
+        self.n_iter_ += 1
+        if not np.isfinite(figures["loss"]):
+            raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=self.n_iter_))
+        for name, value in figures.items():
+            curve = f"{name}_curve_"
+            setattr(self, curve, [*getattr(self, curve, []), value])
+        if self.verbose:
+            shown = ", ".join(f"{n} {v:.6g}" for n, v in figures.items())
+            print(f"Epoch {self.n_iter_}: {shown}")
+        if not len(diverging):
+            return []
+        rows = range(len(diverging))
+        return [model.solver.explain(diverging, rows, len(X), model)]
+
+    def _networks(self):
+        """Return the fitted modules, by attribute."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name.endswith("_") and isinstance(value, torch.nn.Module)
+        }
+
+    # Use --------------------------------------------------------------------------
 
     def transform(self, X):
         """Infer the codes of data.
@@ -230,29 +245,29 @@ class BaseEncoder(
 
         Returns
         -------
-        Z : {ndarray, sparse array} of shape (n_samples, n_components)
-            Codes, in CSR format if a parameter `sparse_output` says so. The type is
-            float64 if X is, else float32.
+        Z : {ndarray, CSR array} of shape (n_samples, n_components)
+            Codes, as float64 if X is, else float32.
 
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, or if inference diverges.
+            If inference diverges, or if X or a parameter is invalid.
 
         Warns
         -----
         ConvergenceWarning
-            If inference by gradient steps ends above the energy where it began, or
-            inference by proximal steps stops at `n_steps` short of `tol`, for any row.
+            If gradient steps end at a higher energy than they started at, or proximal
+            steps stop at `n_steps` before they reach `tol`, for any row.
         """
         X = self._check_data(X)
-        parts = []
-        for z in self._code_batches(X):
-            part = to_array(z).astype(float_dtype(X), copy=False)
-            parts.append(sparse.csr_array(part) if self.sparse_output else part)
-        if self.sparse_output:
-            return sparse.vstack(parts, format="csr")
-        return np.concatenate(parts)
+        model = self._make_model()
+        # Only encoders whose codes have exact zeros have this parameter.
+        as_csr = getattr(self, "sparse_output", False)
+        parts, dtype = [], _arrays.float_dtype(X)
+        for _, solution in infer_batches(model, X, self.batch_size, model.refinement):
+            part = _arrays.to_array(solution.z).astype(dtype, copy=False)
+            parts.append(sparse.csr_array(part) if as_csr else part)
+        return sparse.vstack(parts, format="csr") if as_csr else np.concatenate(parts)
 
     def inverse_transform(self, X):
         """Generate data from codes.
@@ -260,13 +275,12 @@ class BaseEncoder(
         Parameters
         ----------
         X : {array-like, sparse array} of shape (n_samples, n_components)
-            Codes.
+            The codes.
 
         Returns
         -------
         X_generated : ndarray of shape (n_samples, n_features)
-            What the generator makes of the codes, without noise: the mean of the data
-            given the codes. The type is float64 if X is, else float32.
+            Mean of the data given the codes. The type is float64 if X is, else float32.
 
         Raises
         ------
@@ -274,10 +288,23 @@ class BaseEncoder(
             If X is invalid or of the wrong width.
         """
         check_is_fitted(self)
-        return self._map_codes(X, self.generator_)
+        mean = self._likelihood().mean
+        return self._map_codes(X, lambda z: mean(self.generator_(z)))
 
+    def _map_codes(self, Z, function):
+        """Validate codes and apply a function of tensors to them."""
+        Z = check_array(Z, accept_sparse="csr", input_name="X", estimator=self)
+        if Z.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X holds codes of {Z.shape[1]} components, but "
+                f"{type(self).__name__} has n_components={self.n_components_}."
+            )
+        like = next(self.generator_.parameters())
+        return map_codes(Z, function, self.batch_size, like)
+
+    @torch.no_grad()
     def sample(self, n_samples=1):
-        """Sample data from the model (Eq. 2): codes from the prior, noise on top.
+        """Sample data from the model (Eq. 2): codes from the prior, noise added.
 
         Parameters
         ----------
@@ -287,25 +314,23 @@ class BaseEncoder(
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            `G(z) + sigma * e`, z from the prior and e standard normal. An integer
-            `random_state` gives the same rows at every call.
+            `G(z) + sigma * e`; an integer `random_state` gives the same rows each time.
 
         Raises
         ------
-        TypeError
-            If n_samples is not an integer.
-
-        ValueError
-            If n_samples is below 1.
+        TypeError, ValueError
+            If n_samples is not an integer above 0.
         """
         check_is_fitted(self)
         self._validate_params()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        draw = seeded_noise(draw_seed(self.random_state), self.generator_)
-        z = self._prior().sample(lambda: draw(n_samples, self.n_components_))
-        with torch.no_grad():
-            x = self.generator_(z)
-        return to_array(x + self.sigma * draw(*x.shape))
+        model = self._make_model()
+        like = next(self.generator_.parameters())
+        draw = seeded_noise(draw_seed(self.random_state), like)
+        z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
+        return _arrays.to_array(model.likelihood.sample(model.generator(z), draw))
+
+    # scikit-learn and pickle ------------------------------------------------------
 
     def _check_data(self, X):
         """Validate the data and the parameters of a method that infers codes."""
@@ -313,23 +338,16 @@ class BaseEncoder(
         self._validate_params()
         return self._validate(X)
 
-    def _map_codes(self, Z, function):
-        """Apply a function of code tensors to codes, batch by batch."""
-        Z = check_array(Z, accept_sparse="csr", input_name="X", estimator=self)
-        if Z.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X holds codes of {Z.shape[1]} components, but "
-                f"{type(self).__name__} has n_components={self.n_components_}."
-            )
-        parts = []
-        for batch in gen_batches(Z.shape[0], self.batch_size):
-            z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
-            with torch.no_grad():
-                part = function(to_tensor(z, self.generator_))
-            parts.append(to_array(part).astype(float_dtype(Z), copy=False))
-        return np.concatenate(parts)
-
-    # scikit-learn and pickle ------------------------------------------------------
+    def _validate(self, X, reset=False):
+        # X keeps its type and is converted batch by batch, so that nothing copies it.
+        allow_nan = get_tags(self).input_tags.allow_nan
+        finite = "allow-nan" if allow_nan else True
+        X = validate_data(
+            self, X, dtype="numeric", ensure_all_finite=finite, reset=reset
+        )
+        if X.dtype.kind not in "biuf":
+            raise TypeError(f"X must hold real numbers, got the type {X.dtype}.")
+        return X
 
     @property
     def _n_features_out(self):
@@ -338,37 +356,22 @@ class BaseEncoder(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = True
         return tags
 
     def __getstate__(self):
         """Return the state with its tensors on the CPU, so that it loads anywhere."""
-        return on_cpu(super().__getstate__())
+        return _arrays.on_cpu(super().__getstate__())
 
     def __setstate__(self, state):
-        """Set the state, the generator back on `device` where that is there."""
+        """Set the state; move the networks to `device` if this machine has it."""
         super().__setstate__(state)
-        for network in networks(self).values():
+        for network in self._networks().values():
             with contextlib.suppress(ValueError):
-                network.to(resolve_device(self.device))
+                network.to(_arrays.resolve_device(self.device))
 
 
-class ScoreMixin:
-    """Mixin of encoders that estimate the log-likelihood of each row."""
-
-    def score(self, X, y=None):
-        """Estimate the mean log-likelihood of data.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        y : Ignored
-            Not used.
-
-        Returns
-        -------
-        score : float
-            Mean of `score_samples(X)`, in nats a row: higher is better.
-        """
-        return float(self.score_samples(X).mean())
+def warn_of_convergence(messages):
+    """Warn with each message, at the line that called a method of the encoder."""
+    for message in messages:
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)

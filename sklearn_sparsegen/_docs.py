@@ -1,36 +1,38 @@
-"""Docstrings of encoders that share parameters: each is described once."""
+"""Docstrings of encoders that share parameters, each of which is described once."""
 
 import inspect
 import re
 
 
-def share_descriptions(cls):
-    """Complete the docstring of `cls` with what its base classes describe.
+def describe_like(source, without=()):
+    """Return a class decorator that describes what a class shares with another one.
 
-    Sections "Parameters", in the order of the signature, and "Attributes".
+    It writes the sections "Parameters", in the order of the signature, and "Attributes"
+    before the section "See Also". Descriptions in the docstring of the class itself
+    come before those of `source`, whose attributes `without` are left out.
     """
-    if cls.__doc__ is None:  # python -OO
+
+    def decorator(cls):
+        if not (cls.__doc__ and source.__doc__):  # python -OO
+            return cls
+        doc, sections = inspect.cleandoc(cls.__doc__), ""
+        for section in ("Parameters", "Attributes"):
+            shared = _descriptions(inspect.cleandoc(source.__doc__), section)
+            descriptions = shared | _descriptions(doc, section)
+            names = [name for name in descriptions if name not in without]
+            if section == "Parameters":
+                names = inspect.signature(cls).parameters
+            body = "\n\n".join(descriptions[name] for name in names)
+            sections += f"{section}\n{'-' * len(section)}\n{body}\n\n"
+            doc = _pattern(section).sub("", doc)
+        cls.__doc__ = doc.replace("See Also\n", sections + "See Also\n", 1) + "\n"
         return cls
-    doc = inspect.cleandoc(cls.__doc__)
-    for section in ("Parameters", "Attributes"):
-        descriptions = {}
-        for base in cls.__mro__:
-            if base.__module__.startswith(__package__):
-                inherited = _descriptions(inspect.cleandoc(base.__doc__), section)
-                descriptions = inherited | descriptions
-        if section == "Parameters":
-            names = list(inspect.signature(cls).parameters)
-        else:
-            own = _descriptions(doc, section)
-            names = list(own) + [name for name in descriptions if name not in own]
-        body = "\n\n".join(descriptions[name] for name in names)
-        doc = _replace(doc, section, body)
-    cls.__doc__ = doc.strip() + "\n"
-    return cls
+
+    return decorator
 
 
 def _pattern(section):
-    # the section's header, and its body up to the next header or the end
+    # The header of the section, and its body up to the next header or the end.
     return re.compile(
         rf"(^{section}\n-+\n)(.*?)(?=^\w[\w ]*\n-+$|\Z)", re.MULTILINE | re.DOTALL
     )
@@ -43,7 +45,3 @@ def _descriptions(doc, section):
         return {}
     blocks = re.split(r"^(?=\w+ : )", match[2], flags=re.MULTILINE)
     return {block.split(" : ")[0]: block.strip() for block in blocks if block.strip()}
-
-
-def _replace(doc, section, body):
-    return _pattern(section).sub(lambda match: f"{match[1]}{body}\n\n", doc)

@@ -1,119 +1,194 @@
-"""SparseGeneratorEncoder, the paper's model."""
+"""SparseGeneratorEncoder, the model of Li and Han."""
 
-from numbers import Integral, Real
-
-import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._docs import share_descriptions
-from ._fit import PartialFitMixin
-from ._linear_generator import LinearGenerator
-from ._posterior import LaplaceScoreMixin, PosteriorEncoder
+from ._base import BaseEncoder
+from ._mixins import PartialFitMixin, ScoreMixin
+from ._model import Model
+from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, parameter, parameters
 from ._priors import PointSpikeSlab, SpikeSlab
+from ._proximal import ProximalQuasiNewton, Refinement
+from ._solvers import GradientSteps
+from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
+from ._training import AlphaSchedule
+
+# What to do about steps that are too long.
+_REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
 
 
-@share_descriptions
-class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncoder):
-    r"""Sparse nonlinear codes from one generator network and no encoder.
+@parameters
+class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
+    r"""Sparse nonlinear codes from one generator network and no encoder network.
 
     The model of a row of data x with code z is
 
     .. math:: x = G(z) + \sigma e, \qquad
               p(z) = \prod_j \alpha N(z_j; 0, s_1^2) + (1 - \alpha) N(z_j; 0, s_2^2)
 
-    with G a neural network, e standard normal noise, a wide slab of standard deviation
-    :math:`s_1` and a narrow spike of standard deviation :math:`s_2`. `transform` infers
-    the code that maximises the posterior by following its gradient through G; `fit`
-    alternates between that and Adam steps on G, and lowers :math:`\alpha` once an
-    epoch, so that the codes grow sparser as training goes on. This is Algorithm 1 of
-    Li and Han [1]_, with the equations corrected as the user guide tells.
+    where G is a neural network, e is standard normal noise, and the prior p(z) has a
+    wide slab of standard deviation :math:`s_1` and a narrow spike of :math:`s_2`.
+    `transform` infers the code that maximises the posterior p(z | x), by steps through
+    G. `fit` alternates between this inference and steps of Adam on the weights of G. It
+    lowers :math:`\alpha` in each epoch, so that the codes grow sparser. This is
+    Algorithm 1 of Li and Han [1]_; the user guide corrects their equations.
 
     Parameters
     ----------
+    n_components : int, default=200
+        Number of components of a code.
+
+    sigma : float, default=0.3
+        Standard deviation of the observation noise, in units of X. A smaller value
+        gives closer reconstructions and less sparse codes; gradient steps then need a
+        smaller `step_size`.
+
+    hidden_layer_sizes : array-like of int, default=(400,)
+        Number of units of each hidden layer of the generator; `()` makes it linear. A
+        recognition network has the same layers in reverse order.
+
+    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
+        Nonlinearity of the hidden layers.
+
+    output_activation : {"auto", "identity", "sigmoid"}, default="auto"
+        Nonlinearity of the output. "auto" is "sigmoid" for training data in [0, 1],
+        else "identity".
+
+    generator : {"convolutional"}, callable or torch.nn.Module, default=None
+        What replaces the fully connected generator: "convolutional", transposed
+        convolutions for images of `image_shape`, which ignore `hidden_layer_sizes`; a
+        factory `(n_components, n_features) -> torch.nn.Module`, whose random torch
+        operations follow `random_state`; or a module, which is copied with its weights.
+        The three parameters above have no effect on a module of your own, which is used
+        in evaluation mode, so that rows do not interact.
+
+    image_shape : array-like of int or None, default=None
+        Height, width and, if it is not 1, number of channels of an image, in the order
+        of a row's values. The convolutional generator needs it, with a height and a
+        width that are multiples of 4.
+
+    max_iter : int, default=100
+        Maximum number of epochs.
+
+    learning_rate_init : float, default=0.001
+        Learning rate of Adam.
+
+    batch_size : int, default=100
+        Number of rows of a batch in training. Codes do not depend on how many rows are
+        inferred at once, beyond rounding.
+
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order in each epoch.
+
+    tol : float or None, default=0.001
+        `fit` stops once the schedule is finished and the loss has not fallen by more
+        than `tol` times its absolute value in any of 5 successive epochs. Proximal
+        steps stop for a row once one more of them would lower its energy by less than
+        about `tol` times the energy. None: all epochs and all steps are taken.
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the result of the last call, at its epoch of the
+        schedule.
+
+    device : str or torch.device, default="auto"
+        Where to compute. "auto" is a CUDA GPU if there is one, else the CPU.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights, of the order of rows and of the noise of inference, which
+        depends on the seed and the row alone. An int gives the same results in every
+        call. None takes fresh entropy at each `fit`.
+
+    verbose : int or bool, default=False
+        Whether to print a line per epoch.
+
     alpha : float, default=0.01
         Prior probability of the slab at the end of the schedule, in [0, 1]: about the
         share of active codes. 1 gives dense codes under a normal prior.
 
     alpha_init : float, default=1.0
-        Where the schedule starts, in [`alpha`, 1]. `alpha_init=alpha` keeps it
+        Start of the schedule of alpha, in [`alpha`, 1]. `alpha_init=alpha` keeps alpha
         constant.
 
     decay : float, default=0.033
-        What is subtracted from alpha at the start of each epoch, the first included,
-        until it reaches `alpha`.
-
-    sigma : float, default=0.3
-        Standard deviation of the observation noise, in units of X. A smaller one gives
-        closer reconstructions and less sparse codes, and needs a smaller `step_size`.
+        What each epoch subtracts from alpha, the first one included, until it reaches
+        `alpha`. The default takes 30 epochs from 1 to 0.01.
 
     spike_scale : float, default=0.1
         Standard deviation of the spike, below `slab_scale`. The paper states a
-        *variance* of 0.1, but its public code has 0.1 here, which its step size fits.
-        0 makes the spike a point mass, so that inactive codes are exactly zero; it
-        needs `solver="proximal"`.
+        *variance* of 0.1, but its public code has a standard deviation of 0.1, which
+        suits its step size. 0 makes the spike a point mass, so that inactive codes are
+        exactly zero; it needs `solver="proximal"`.
 
     slab_scale : float, default=1.0
         Standard deviation of the slab.
 
     solver : {"gradient", "langevin", "proximal"}, default="gradient"
-        How codes are inferred: by gradient steps, as in the paper; by Langevin
-        dynamics, which adds noise to each step; or by quasi-Newton proximal steps,
-        which reach a lower energy in less time and find their own step size.
+        How codes are inferred: by "gradient" steps, as in the paper; by the same steps
+        with noise ("langevin"); or by quasi-Newton "proximal" steps, which reach a
+        lower energy in less time and choose their own step size.
 
     n_steps : int, default=30
-        Number of steps of inference, at most that with `solver="proximal"`.
+        Number of steps of inference; the maximum number for proximal steps.
 
     step_size : float, default=0.1
-        The paper's s: one step moves a code by `step_size ** 2 / 2` times the gradient
-        of the log posterior, plus `step_size` times the noise of `solver="langevin"`.
-        Not used by `solver="proximal"`.
+        The paper's s. A gradient step adds `step_size ** 2 / 2` times the gradient of
+        the log posterior to the code; Langevin dynamics also adds `step_size` times
+        standard normal noise. Proximal steps do not use it.
 
     init : {"zeros", "normal", "prior", "linear"}, default="zeros"
-        Where inference starts: at zero, at a draw from a standard normal distribution
-        or from the prior, or at the codes under the affine map that is nearest to the
-        generator over the last codes of training. Fitted with the last, few steps do.
-        The first epoch, which has no such map yet, starts at zero.
-
-    max_iter : int, default=100
-        Maximum number of epochs. From 1 to 0.01 alpha takes 30 at the default `decay`.
-
-    tol : float or None, default=0.001
-        `fit` stops once alpha has arrived and the loss has not fallen by more than
-        `tol` times its absolute value in any of 5 successive epochs. With
-        `solver="proximal"` the inference of a row stops once a step would lower its
-        energy by less than about that share. None: as many epochs and steps as
-        `max_iter` and `n_steps` say.
-
-    warm_start : bool, default=False
-        Whether `fit` goes on from the result of the last call, its alpha included.
+        Where inference starts: at zero; at a draw from a standard normal distribution
+        or from the prior; or at the codes under the affine map that is nearest to the
+        generator over the last codes of training. In the first epoch there is no such
+        map yet, and inference starts at zero. After fitting with "linear" a few steps
+        are enough.
 
     threshold : {"posterior"}, float or None, default=None
-        Which codes `transform` sets to zero: those that are likelier to be in the
-        spike, those with an absolute value below a number, or none. The others are
-        inferred again, by proximal steps under the slab alone.
+        Which entries `transform` sets to zero: those likelier to be in the spike, those
+        whose absolute value is below a number, or none. Proximal steps under the slab
+        alone then infer the others again.
 
     n_nonzero_coefs : int or None, default=None
-        How many codes of a row may be active in `transform`, the others being exactly
-        zero. As in orthogonal matching pursuit, the number takes the place of `alpha`:
-        from the codes under alpha, proximal steps go on that keep fewer and fewer, and
-        may exchange one for another. None: `alpha` decides.
+        Number of codes of a row that may be active in `transform`; the others are
+        exactly zero. From the codes inferred under alpha, proximal steps keep fewer and
+        fewer, and may exchange one for another. None: `alpha` decides.
 
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
 
     Attributes
     ----------
-    alpha_ : float
-        The value that alpha has reached, which `transform` infers with.
+    generator_ : torch.nn.Module
+        The generator learned, from codes to data.
 
-    linear_generator_ : torch.nn.Module
-        Means and covariances of the last codes of training and of what the generator
-        made of them, from which the affine map of `init="linear"` follows.
+    n_iter_ : int
+        Number of epochs run.
+
+    loss_curve_ : list of float
+        Mean of `|x - G(z)|^2 / (2 sigma^2) - log p(z)` in each epoch, up to a constant,
+        at the codes from which the generator learns.
 
     n_active_curve_ : list of float
-        Mean number of active codes a row in each epoch: those likelier to be in the
-        slab than in the spike.
+        Mean number of active codes of a row in each epoch: those that are likelier to
+        be in the slab than in the spike, which are all under a normal prior.
+
+    output_activation_ : {"identity", "sigmoid"}
+        The output nonlinearity of a generator that is not your own.
+
+    n_components_ : int
+        Number of components of a code.
+
+    n_features_in_ : int
+        Number of features seen in fit.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen in fit, if X has string names.
+
+    alpha_ : float
+        The value that alpha has reached, with which `transform` infers codes.
+
+    code_moments_ : torch.nn.Module
+        Means and covariances of the last codes of training and of what the generator
+        made of them, for the affine map of `init="linear"`.
 
     See Also
     --------
@@ -123,12 +198,9 @@ class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncode
     Notes
     -----
     `solver`, `n_steps`, `step_size`, `tol`, `init`, `threshold`, `n_nonzero_coefs` and
-    `sparse_output` are read when `transform` runs: `set_params` after `fit` takes
-    effect.
-
-    The inference is stable while `step_size ** 2 / 2` is below two over the curvature
-    of the energy, which grows with the generator's gain over `sigma`; where it is not,
-    there is an error or a warning that tells a step size that would be.
+    `sparse_output` are read when `transform` runs, so `set_params` after `fit` takes
+    effect. Where gradient steps are too long to be stable, an error or a warning tells
+    a step size that is stable.
 
     References
     ----------
@@ -140,105 +212,79 @@ class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncode
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_sparsegen import SparseGeneratorEncoder
     >>> X = load_digits(return_X_y=True)[0][:200] / 16
-    >>> encoder = SparseGeneratorEncoder(
-    ...     n_components=20, hidden_layer_sizes=(50,), tol=None, max_iter=35,
-    ...     random_state=0,
-    ... )
+    >>> encoder = SparseGeneratorEncoder(20, max_iter=35, tol=None, random_state=0)
     >>> Z = encoder.fit_transform(X)
-    >>> Z.shape
-    (200, 20)
+    >>> Z.shape, encoder.inverse_transform(Z).shape
+    ((200, 20), (200, 64))
     >>> encoder.alpha_
     0.01
-    >>> encoder.inverse_transform(Z).shape
-    (200, 64)
     """
 
-    _parameter_constraints: dict = {
-        **PosteriorEncoder._parameter_constraints,
-        "alpha": [Interval(Real, 0, 1, closed="both")],
-        "alpha_init": [Interval(Real, 0, 1, closed="both")],
-        "decay": [Interval(Real, 0, None, closed="left")],
-        "spike_scale": [Interval(Real, 0, None, closed="left")],
-        "slab_scale": [Interval(Real, 0, None, closed="neither")],
-        "solver": [StrOptions({"gradient", "langevin", "proximal"})],
-        "step_size": [Interval(Real, 0, None, closed="neither")],
-        "init": [StrOptions({"zeros", "normal", "prior", "linear"})],
-        "threshold": [
-            StrOptions({"posterior"}),
-            Interval(Real, 0, None, closed="left"),
-            None,
-        ],
-        "n_nonzero_coefs": [Interval(Integral, 1, None, closed="left"), None],
-        "sparse_output": ["boolean"],
-    }
+    alpha: float = parameter(0.01, SHARE)
+    alpha_init: float = parameter(1.0, SHARE)
+    decay: float = parameter(0.033, NON_NEGATIVE)
+    spike_scale: float = parameter(0.1, NON_NEGATIVE)
+    slab_scale: float = parameter(1.0, POSITIVE)
+    solver: str = parameter(
+        "gradient", StrOptions({"gradient", "langevin", "proximal"})
+    )
+    n_steps: int = parameter(30, COUNT)
+    step_size: float = parameter(0.1, POSITIVE)
+    init: str = parameter("zeros", StrOptions({"zeros", "normal", "prior", "linear"}))
+    threshold: object = parameter(None, StrOptions({"posterior"}), NON_NEGATIVE, None)
+    n_nonzero_coefs: int | None = parameter(None, COUNT, None)
+    sparse_output: bool = parameter(False, "boolean")
 
-    _curves = ("loss", "n_active")
+    def _validate_params(self):
+        super()._validate_params()
+        solver = ProximalQuasiNewton if self.solver == "proximal" else GradientSteps
+        solver.check(self._make_prior(self.alpha))
 
-    def __init__(
-        self,
-        n_components=200,
-        *,
-        alpha=0.01,
-        alpha_init=1.0,
-        decay=0.033,
-        sigma=0.3,
-        spike_scale=0.1,
-        slab_scale=1.0,
-        hidden_layer_sizes=(400,),
-        activation="relu",
-        output_activation="auto",
-        generator=None,
-        image_shape=None,
-        solver="gradient",
-        n_steps=30,
-        step_size=0.1,
-        init="zeros",
-        max_iter=100,
-        learning_rate_init=0.001,
-        batch_size=100,
-        shuffle=True,
-        tol=1e-3,
-        warm_start=False,
-        threshold=None,
-        n_nonzero_coefs=None,
-        sparse_output=False,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
-        super().__init__(
-            n_components,
-            sigma=sigma,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            output_activation=output_activation,
-            generator=generator,
-            image_shape=image_shape,
-            max_iter=max_iter,
-            learning_rate_init=learning_rate_init,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            tol=tol,
-            warm_start=warm_start,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
+    def _make_schedule(self):
+        return AlphaSchedule(self.alpha_init, self.alpha, self.decay)
+
+    def _build(self, X, seed):
+        fitted = super()._build(X, seed)
+        weight = next(fitted["generator_"].parameters())
+        moments = CodeMoments(self.n_components, X.shape[1]).to(weight)
+        return {**fitted, "code_moments_": moments}
+
+    def _make_prior(self, alpha):
+        if self.spike_scale == 0:
+            return PointSpikeSlab(alpha, self.slab_scale)
+        return SpikeSlab(alpha, self.slab_scale, self.spike_scale)
+
+    def _make_model(self, X=None):
+        n_steps, k = self.n_steps, self.n_components_
+        proximal = ProximalQuasiNewton(
+            n_steps, self.tol, self.generator_, self._likelihood(), k
         )
-        self.alpha = alpha
-        self.alpha_init = alpha_init
-        self.decay = decay
-        self.spike_scale = spike_scale
-        self.slab_scale = slab_scale
-        self.solver = solver
-        self.n_steps = n_steps
-        self.step_size = step_size
-        self.init = init
-        self.threshold = threshold
-        self.n_nonzero_coefs = n_nonzero_coefs
-        self.sparse_output = sparse_output
+        solvers = {
+            "gradient": GradientSteps(n_steps, self.step_size, False, _REMEDIES),
+            "langevin": GradientSteps(n_steps, self.step_size, True, _REMEDIES),
+            "proximal": proximal,
+        }
+        starts = {
+            "zeros": Zeros(k),
+            "normal": StandardNormal(),
+            "prior": PriorDraw(),
+            "linear": Linear(self.code_moments_, self.sigma),
+        }
+        refinement = None
+        if self.threshold or self.n_nonzero_coefs:
+            refinement = Refinement(self.threshold, self.n_nonzero_coefs, proximal)
+        return Model(
+            **self._model_parts(X),
+            prior=self._make_prior(self.alpha_),
+            solver=solvers[self.solver],
+            start=starts[self.init],
+            memory=self.code_moments_,
+            redraw_spike=self.solver == "proximal" and self.spike_scale > 0,
+            refinement=refinement,
+        )
 
     def slab_proba(self, X):
-        """Posterior probability of the slab for each entry of given codes.
+        """Return the posterior probability that each entry of given codes is active.
 
         Parameters
         ----------
@@ -248,67 +294,12 @@ class SparseGeneratorEncoder(PartialFitMixin, LaplaceScoreMixin, PosteriorEncode
         Returns
         -------
         proba : ndarray of shape (n_samples, n_components)
-            Probability that the entry is active, P(slab | z) of Eq. 9 at `alpha_`. The
-            type is float64 if X is, else float32.
+            P(slab | z) of Eq. 9 at `alpha_`, as float64 if X is, else float32.
 
         Raises
         ------
         ValueError
-            If X is invalid or of the wrong width.
+            If X is invalid or has another number of components.
         """
         check_is_fitted(self)
-        return self._map_codes(X, self._prior().slab_proba)
-
-    def _validate_params(self):
-        super()._validate_params()
-        if self.spike_scale >= self.slab_scale:
-            raise ValueError(
-                f"spike_scale={self.spike_scale} must be below "
-                f"slab_scale={self.slab_scale}."
-            )
-        if self.spike_scale == 0 and self.solver != "proximal":
-            raise ValueError(
-                f"solver={self.solver!r} follows a gradient, which the point mass of "
-                "spike_scale=0 does not have; take solver='proximal'."
-            )
-        if self.alpha_init < self.alpha:
-            raise ValueError(
-                f"alpha_init={self.alpha_init} must not be below alpha={self.alpha}: "
-                "the schedule lowers alpha."
-            )
-
-    def _prior(self):
-        if self.spike_scale == 0:
-            return PointSpikeSlab(self.alpha_, self.slab_scale)
-        return SpikeSlab(self.alpha_, self.slab_scale, self.spike_scale)
-
-    def _initialize(self, X):
-        super()._initialize(X)
-        self.linear_generator_ = LinearGenerator(self.n_components, X.shape[1]).to(
-            next(self.generator_.parameters())
-        )
-
-    def _note_codes(self, z, x_hat):
-        self.linear_generator_.update(z, x_hat)
-
-    def _make_start(self, prior):
-        # the first epoch of fit has no codes to go by, and starts at zero
-        if self.init != "linear" or self.linear_generator_.n_rows == 0:
-            return super()._make_start(prior)
-        mean, variance = self.linear_generator_.posterior(self.sigma)
-
-        def start(x, draw):
-            z = mean(x)
-            return prior.prox(z, variance, z)[0]
-
-        return start
-
-    def _begin_epoch(self):
-        alpha = self.alpha_init if self.n_iter_ == 0 else self.alpha_
-        # rounded, so that 30 times 0.033 from 1 is 0.01 and not a rounding error above
-        self.alpha_ = max(self.alpha, float(np.round(alpha - self.decay, 12)))
-
-    def _schedule_left(self):
-        if self.alpha_ == self.alpha:
-            return ""
-        return f"alpha_={self.alpha_:.4g} has not come down to alpha={self.alpha}"
+        return self._map_codes(X, self._make_prior(self.alpha_).slab_proba)

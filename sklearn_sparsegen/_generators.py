@@ -1,4 +1,4 @@
-"""Generators: torch modules that map codes to data, and building one."""
+"""Generators: torch modules that map codes to data, and how they are built."""
 
 import copy
 import math
@@ -8,7 +8,7 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from ._torch import SeededRandomness
+from ._random import SeededRandomness
 
 ACTIVATIONS = {
     "identity": nn.Identity,
@@ -16,7 +16,7 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }
-# as torch.nn.init calls them
+# The names that torch.nn.init has for them.
 _NONLINEARITY = {name: name for name in ACTIVATIONS} | {"identity": "linear"}
 
 
@@ -29,27 +29,8 @@ def mlp_generator(
 ):
     """Return a fully connected generator, the one of the paper.
 
-    Parameters
-    ----------
-    n_components : int
-        Width of a code.
-
-    n_features : int
-        Width of a row of data.
-
-    hidden_layer_sizes : sequence of int, default=(400,)
-        Number of units of each hidden layer; `()` is a linear generator.
-
-    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
-        Nonlinearity of the hidden layers.
-
-    output_activation : {"identity", "sigmoid"}, default="identity"
-        Nonlinearity of the output.
-
-    Returns
-    -------
-    generator : torch.nn.Sequential
-        Linear layers, each followed by its nonlinearity.
+    The result is a `torch.nn.Sequential` of linear layers, each followed by its
+    nonlinearity. `hidden_layer_sizes=()` makes it linear.
 
     Examples
     --------
@@ -59,9 +40,9 @@ def mlp_generator(
     """
     sizes = (n_components, *hidden_layer_sizes, n_features)
     linear = [nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes)]
-    # He's scale for hidden layers: torch's own is smaller and reconstructs less well
-    # with as many active codes. The biases must not all be zero: at z = 0 a ReLU
-    # without one has no slope, and inference would not start.
+    # Hidden layers start at He's scale. The default scale of torch is smaller, and the
+    # reconstructions are worse at the same number of active codes. The biases must not
+    # all be zero: a ReLU without bias has no slope at z = 0, where inference starts.
     for layer in linear[:-1]:
         nn.init.kaiming_normal_(layer.weight, nonlinearity=_NONLINEARITY[activation])
     names = [activation] * len(hidden_layer_sizes) + [output_activation]
@@ -74,7 +55,7 @@ def mlp_generator(
 
 
 class _ToRows(nn.Module):
-    """Images (n, channel, height, width) to rows in the order of image files."""
+    """Turn images (n, channel, height, width) into rows of the order of image files."""
 
     def forward(self, images):
         """Return rows in the order height, width, channel."""
@@ -89,70 +70,40 @@ def convolutional_generator(
     activation="relu",
     output_activation="identity",
 ):
-    """Return a generator of images: transposed convolutions, each doubling the size.
+    """Return a generator of images by transposed convolutions, which double the size.
 
-    Parameters
-    ----------
-    n_components : int
-        Width of a code.
-
-    n_features : int
-        Width of a row of data, the product of `image_shape`.
-
-    image_shape : sequence of int
-        Height, width and, unless it is 1, number of channels, in the order in which a
-        row holds them. Height and width must be multiples of `2 ** len(channels)`.
-
-    channels : sequence of int, default=(64, 32)
-        Channels of each hidden layer. A linear layer makes the first, and a transposed
-        convolution each of the others and the image.
-
-    activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
-        Nonlinearity of the hidden layers.
-
-    output_activation : {"identity", "sigmoid"}, default="identity"
-        Nonlinearity of the output.
-
-    Returns
-    -------
-    generator : torch.nn.Sequential
-        From codes to rows.
-
-    Raises
-    ------
-    ValueError
-        If `image_shape` does not fit.
-
-    Examples
-    --------
-    >>> import torch
-    >>> convolutional_generator(10, 192, (8, 8, 3))(torch.zeros(2, 10)).shape
-    torch.Size([2, 192])
+    A row holds an image of `image_shape`, which is height, width and, unless it is 1,
+    the number of channels. Height and width must be multiples of `2 ** len(channels)`.
+    A linear layer makes the first hidden layer, of `channels[0]` channels. Transposed
+    convolutions make the other hidden layers and the image.
     """
+    if image_shape is None:
+        raise ValueError(
+            "generator='convolutional' needs image_shape: (height, width), or "
+            "(height, width, channels) in the order of a row's values."
+        )
+    given = f"image_shape={tuple(image_shape)}"
     if len(image_shape) not in (2, 3) or not all(
         isinstance(size, Integral) and size > 0 for size in image_shape
     ):
-        raise ValueError(
-            "image_shape must hold two or three integers above 0, got "
-            f"{tuple(image_shape)}."
-        )
+        raise ValueError(f"{given} must hold two or three integers above 0.")
     height, width, n_channels = (*image_shape, 1)[:3]
-    if height * width * n_channels != n_features:
+    n_values = height * width * n_channels
+    if n_values != n_features:
         raise ValueError(
-            f"image_shape={tuple(image_shape)} has {height * width * n_channels} "
-            f"values, but a row of data has {n_features}."
+            f"{given} has {n_values} values, but a row of data has {n_features}."
         )
     scale = 2 ** len(channels)
     if height % scale or width % scale:
         raise ValueError(
-            f"image_shape={tuple(image_shape)} must have a height and a width that are "
-            f"multiples of {scale}, because {len(channels)} layers double them; pad "
-            "the images, or pass another generator."
+            f"{given} must have a height and a width that are multiples of {scale}, "
+            f"because {len(channels)} layers double them; pad the images, or pass "
+            "another generator."
         )
     size = (channels[0], height // scale, width // scale)
     linear = nn.Linear(n_components, math.prod(size))
-    # He's scale, as in the fully connected generator. Each value of the next layer
-    # sees the 4 x 4 kernel at a quarter of its places, as the stride is 2.
+    # He's scale, as in the fully connected generator. Because the stride is 2, a value
+    # of the next layer depends on a quarter of the entries of a 4 x 4 kernel.
     gain = nn.init.calculate_gain(_NONLINEARITY[activation])
     nn.init.normal_(linear.weight, std=gain / math.sqrt(n_components))
     layers = [linear, nn.Unflatten(1, size)]
@@ -166,30 +117,9 @@ def convolutional_generator(
 def build_generator(source, n_components, n_features, seed):
     """Return a generator from a factory, or a copy of a module, after checking it.
 
-    Parameters
-    ----------
-    source : torch.nn.Module or callable
-        A module, which is copied with its weights, or a factory
-        `(n_components, n_features) -> torch.nn.Module`.
-
-    n_components, n_features : int
-        Widths of a code and of a row of data.
-
-    seed : int
-        Seed of what is random in the factory.
-
-    Returns
-    -------
-    generator : torch.nn.Module
-        In evaluation mode: dropout or batch statistics would let rows interact.
-
-    Raises
-    ------
-    TypeError
-        If the factory does not return a module.
-
-    ValueError
-        If the module has nothing to train or does not map codes to rows of data.
+    A factory is a function `(n_components, n_features) -> torch.nn.Module`; what is
+    random in it depends on `seed`. The generator is in evaluation mode, because dropout
+    and batch statistics would let rows interact.
     """
     if isinstance(source, nn.Module):
         generator = copy.deepcopy(source)

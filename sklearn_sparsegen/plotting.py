@@ -1,10 +1,10 @@
-"""Pictures of what an encoder does; needs matplotlib."""
+"""Pictures of what an encoder does; they need matplotlib."""
 
 
 class ReconstructionDisplay:
-    """Images, what is reconstructed from their codes, and the codes, one a column.
+    """Images, their reconstructions and their codes, with a column for each image.
 
-    Make it with :meth:`from_estimator`.
+    :meth:`from_estimator` makes it from an encoder.
 
     Parameters
     ----------
@@ -30,14 +30,10 @@ class ReconstructionDisplay:
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_sparsegen import SparseGeneratorEncoder
     >>> from sklearn_sparsegen.plotting import ReconstructionDisplay
-    >>> X = load_digits(return_X_y=True)[0][:100] / 16
-    >>> encoder = SparseGeneratorEncoder(
-    ...     10, alpha_init=0.1, alpha=0.1, max_iter=5, tol=None, random_state=0
-    ... ).fit(X)
-    >>> display = ReconstructionDisplay.from_estimator(
-    ...     encoder, X[:4], image_shape=(8, 8)
-    ... )
-    >>> display.axes_.shape
+    >>> X = load_digits().data[:100] / 16
+    >>> encoder = SparseGeneratorEncoder(10, alpha=1.0, tol=None, max_iter=5).fit(X)
+    >>> show = ReconstructionDisplay.from_estimator
+    >>> show(encoder, X[:4], image_shape=(8, 8)).axes_.shape
     (3, 4)
     """
 
@@ -93,14 +89,9 @@ class ReconstructionDisplay:
 
         n_images = len(self.images)
         if axes is None:
-            _, axes = plt.subplots(
-                3,
-                n_images,
-                figsize=(1.2 * n_images + 0.6, 3.6),
-                sharey="row",
-                squeeze=False,
-                layout="constrained",
-            )
+            size = (1.2 * n_images + 0.6, 3.6)
+            kwargs = {"sharey": "row", "squeeze": False, "layout": "constrained"}
+            _, axes = plt.subplots(3, n_images, figsize=size, **kwargs)
         for column, image, reconstruction, code in zip(
             axes.T, self.images, self.reconstructions, self.codes, strict=True
         ):

@@ -1,93 +1,41 @@
 """Dense codes by Langevin dynamics: short-run inference and alternating back-prop."""
 
-from numbers import Real
-
 import numpy as np
-from sklearn.utils._param_validation import Interval
+import torch
 
-from .._docs import share_descriptions
-from .._fit import PartialFitMixin
-from .._posterior import LaplaceScoreMixin, PosteriorEncoder
+from .._arrays import to_array
+from .._base import BaseEncoder
+from .._docs import describe_like
+from .._encoder import SparseGeneratorEncoder
+from .._mixins import PartialFitMixin, ScoreMixin
+from .._model import Model
+from .._parameters import COUNT, POSITIVE, parameter, parameters
 from .._priors import SpikeSlab
-from .._torch import seeded_noise, to_array, to_tensor
+from .._random import seeded_noise
+from .._solvers import GradientSteps
+from .._starts import Chains, StandardNormal
 
 
-class _LangevinEncoder(LaplaceScoreMixin, PosteriorEncoder):
-    """Base of the encoders that sample dense codes by Langevin dynamics.
-
-    Parameters
-    ----------
-    sigma : float, default=0.3
-        Standard deviation of the observation noise, in units of X. A smaller one gives
-        closer reconstructions, and needs a smaller `step_size`.
-
-    step_size : float, default=0.1
-        The paper's s: one step moves a code by `step_size ** 2 / 2` times the gradient
-        of the log posterior, plus `step_size` times standard normal noise.
-    """
-
-    _parameter_constraints: dict = {
-        **PosteriorEncoder._parameter_constraints,
-        "step_size": [Interval(Real, 0, None, closed="neither")],
-    }
-
-    solver = "langevin"
-    init = "normal"
-
-    def __init__(
-        self,
-        n_components=200,
-        *,
-        sigma=0.3,
-        hidden_layer_sizes=(400,),
-        activation="relu",
-        output_activation="auto",
-        generator=None,
-        image_shape=None,
-        n_steps=30,
-        step_size=0.1,
-        max_iter=100,
-        learning_rate_init=0.001,
-        batch_size=100,
-        shuffle=True,
-        tol=1e-3,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
-        super().__init__(
-            n_components,
-            sigma=sigma,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            output_activation=output_activation,
-            generator=generator,
-            image_shape=image_shape,
-            max_iter=max_iter,
-            learning_rate_init=learning_rate_init,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            tol=tol,
-            warm_start=warm_start,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.n_steps = n_steps
-        self.step_size = step_size
-
-    def _prior(self):
-        return SpikeSlab(alpha=1.0)  # a standard normal
+def _langevin_model(encoder, X, start, memory=None):
+    """Return the model of an encoder with these parameters and a normal prior."""
+    return Model(
+        **encoder._model_parts(X),
+        prior=SpikeSlab(alpha=1.0),  # the standard normal distribution
+        solver=GradientSteps(encoder.n_steps, encoder.step_size, langevin=True),
+        start=start,
+        memory=memory,
+    )
 
 
-@share_descriptions
-class ShortRunEncoder(PartialFitMixin, _LangevinEncoder):
+@describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
+@parameters
+class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     r"""Dense codes by short-run inference.
 
-    The generator of :class:`~sklearn_sparsegen.SparseGeneratorEncoder` under a standard
-    normal prior. Codes are drawn from the posterior by a short run of Langevin dynamics
-    that starts at a draw from the prior, in each epoch and in `transform` anew [1]_:
+    The generator is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder`, and the
+    prior is standard normal. Codes are drawn from the posterior by a short run of
+    Langevin dynamics [1]_, which starts at a new draw from the prior in each epoch and
+    in each call of `transform`:
 
     .. math:: z \leftarrow z + \frac{s^2}{2} \frac{\partial}{\partial z} \log p(x, z)
               + s e
@@ -95,19 +43,9 @@ class ShortRunEncoder(PartialFitMixin, _LangevinEncoder):
     Features of a row that are NaN are not observed: `inverse_transform(transform(X))`
     fills them in.
 
-    Parameters
-    ----------
-    n_components : int, default=200
-        Number of components of a code.
-
-    Attributes
-    ----------
-    generator_ : torch.nn.Module
-        The generator learned, from codes to data.
-
     See Also
     --------
-    ABPEncoder : The same with chains that go on from epoch to epoch.
+    ABPEncoder : The same with chains that continue from epoch to epoch.
 
     References
     ----------
@@ -117,44 +55,43 @@ class ShortRunEncoder(PartialFitMixin, _LangevinEncoder):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.datasets import load_iris
     >>> from sklearn_sparsegen.baselines import ShortRunEncoder
-    >>> X = load_digits(return_X_y=True)[0][:200] / 16
-    >>> encoder = ShortRunEncoder(
-    ...     n_components=20, hidden_layer_sizes=(50,), tol=None, max_iter=5,
-    ...     random_state=0,
-    ... )
-    >>> encoder.fit_transform(X).shape
-    (200, 20)
+    >>> X = load_iris(as_frame=True).data
+    >>> encoder = ShortRunEncoder(2, max_iter=5, tol=None, random_state=0).fit(X)
+    >>> encoder.transform(X).shape
+    (150, 2)
     """
 
+    n_steps: int = parameter(30, COUNT)
+    step_size: float = parameter(0.1, POSITIVE)
 
-@share_descriptions
-class ABPEncoder(_LangevinEncoder):
+    def _make_model(self, X=None):
+        return _langevin_model(self, X, StandardNormal())
+
+
+@describe_like(ShortRunEncoder)
+@parameters
+class ABPEncoder(ScoreMixin, BaseEncoder):
     r"""Dense codes by alternating back-propagation.
 
-    The generator of :class:`~sklearn_sparsegen.SparseGeneratorEncoder` under a standard
-    normal prior. Each row of the training data has a chain of Langevin dynamics of its
-    own, which goes on from epoch to epoch [1]_. `transform` starts new rows at a draw
-    from the prior.
+    This is :class:`ShortRunEncoder`, except that each row of the training data has a
+    chain of Langevin dynamics of its own, which continues from epoch to epoch [1]_.
+    `transform` starts at a draw from the prior.
 
     Features of a row that are NaN are not observed: `inverse_transform(transform(X))`
-    fills them in. There is no `partial_fit`, as a chain belongs to a row of all data.
-
-    Parameters
-    ----------
-    n_components : int, default=200
-        Number of components of a code.
+    fills them in. There is no `partial_fit`, because a chain belongs to a row of the
+    whole training data.
 
     Attributes
     ----------
     codes_ : ndarray of shape (n_samples, n_components)
-        Where the chains of the training data stand. With `warm_start`, `fit` goes on
-        from there where X has as many rows.
+        Codes at which the chains of the training data are. With `warm_start`, `fit`
+        continues from there if X has as many rows.
 
     See Also
     --------
-    ShortRunEncoder : The same with chains that start anew each epoch.
+    ShortRunEncoder : The same with chains that start anew in each epoch.
 
     References
     ----------
@@ -163,33 +100,29 @@ class ABPEncoder(_LangevinEncoder):
 
     Examples
     --------
-    Data with missing values, filled in:
+    Data with missing values, which are filled in:
 
     >>> import numpy as np
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_sparsegen.baselines import ABPEncoder
-    >>> X = load_digits(return_X_y=True)[0][:200] / 16
+    >>> X = load_digits().data[:200] / 16
     >>> X[np.random.default_rng(0).uniform(size=X.shape) < 0.2] = np.nan
-    >>> encoder = ABPEncoder(
-    ...     n_components=20, hidden_layer_sizes=(50,), tol=None, max_iter=5,
-    ...     random_state=0,
-    ... ).fit(X)
+    >>> encoder = ABPEncoder(20, tol=None, max_iter=5, random_state=0).fit(X)
     >>> bool(np.isnan(encoder.inverse_transform(encoder.transform(X))).any())
     False
     """
 
-    def _initialize(self, X):
-        super()._initialize(X)
-        self.codes_ = np.empty((0, self.n_components_))
+    n_steps: int = parameter(30, COUNT)
+    step_size: float = parameter(0.1, POSITIVE)
 
-    def _run_epoch(self, X, optimizer):
-        if len(self.codes_) != len(X):
-            draw = seeded_noise(self._seed, self.generator_)
+    def _build(self, X, seed):
+        return {**super()._build(X, seed), "codes_": np.empty((0, self.n_components))}
+
+    def _make_model(self, X=None):
+        if X is None:
+            return _langevin_model(self, X, StandardNormal())
+        if len(self.codes_) != len(X):  # other data than before: new chains
+            draw = seeded_noise(self._seed, next(self.generator_.parameters()))
             self.codes_ = to_array(draw(len(X), self.n_components_))
-        return super()._run_epoch(X, optimizer)
-
-    def _infer_training(self, rows, x, begin, infer, seed):
-        start = to_tensor(self.codes_[rows], self.generator_)
-        z, *short = self._infer(x, begin, infer, seed, start)
-        self.codes_[rows] = to_array(z)
-        return z, *short
+        chains = Chains(torch.from_numpy(self.codes_))
+        return _langevin_model(self, X, chains, memory=chains)

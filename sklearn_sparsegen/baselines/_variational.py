@@ -1,195 +1,170 @@
-"""Variational autoencoders: what they share, and the classical one."""
+"""Variational autoencoders: the model that they share, and the classical one."""
 
 import functools
-from abc import abstractmethod
-from numbers import Real
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 
-from .._base import BaseEncoder, ScoreMixin
-from .._data_term import forward, make_residual
-from .._docs import share_descriptions
-from .._fit import PartialFitMixin
+from .._arrays import layer_sizes
+from .._base import BaseEncoder
+from .._docs import describe_like
+from .._encoder import SparseGeneratorEncoder
 from .._generators import build_generator, mlp_generator
+from .._linear_layers import forward
+from .._mixins import PartialFitMixin, ScoreMixin
+from .._parameters import NON_NEGATIVE, parameter, parameters
 from .._priors import SpikeSlab
-from .._torch import draw_seed, row_noise, seeded_noise, tensor_batches, to_array
+from .._random import row_noise
+from .._solvers import Solution
 
-_N_DRAWS = 100  # of score_samples for each row
+_N_DRAWS = 100  # of the likelihood estimate, for each row
 
 
-class VariationalEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
-    """Base of the encoders with a recognition network, from data to codes.
+@dataclass
+class VariationalModel:
+    """A model with a recognition network; `_model.py` describes the protocol.
 
-    It mirrors the fully connected generator, and gives the parameters of a posterior
-    q(z | x) in which components are independent.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : array-like of int, default=(400,)
-        Units of each hidden layer of the generator, and in reverse of the recognition
-        network; `()` for linear ones.
-
-    generator : {"convolutional"}, callable or torch.nn.Module, default=None
-        What takes the place of the fully connected generator: as for
-        :class:`~sklearn_sparsegen.SparseGeneratorEncoder`. The recognition network
-        stays as `hidden_layer_sizes` and `activation` say.
-
-    Attributes
-    ----------
-    recognition_ : torch.nn.Module
-        The recognition network learned, from data to the posterior's parameters.
-
-    loss_curve_ : list of float
-        Mean of what training minimises in each epoch, in nats a row: the negative
-        evidence lower bound, without the constant of the observation noise.
+    `encode` maps data to the posterior q(z | x), with independent components. It has a
+    `mean`, `log_prob(z)` of each entry, `sample(draw)`, `relaxed_sample(draw)`, which
+    has a gradient, and `figures()` for the curves of training. `make_prior()` returns
+    the prior, which may depend on the weights. `divergence(posterior, prior)` is that
+    of each row, as the loss has it.
     """
 
-    _n_heads = 2  # parameters of the posterior for each component
+    generator: torch.nn.Module
+    likelihood: object
+    n_components: int
+    seed: tuple
+    encode: Callable
+    make_prior: Callable
+    divergence: Callable
 
-    @abstractmethod
-    def _posterior(self, x):
-        """Return the posterior q(z | x).
+    solver = refinement = None  # the network finds the codes
 
-        It has a `mean`, `log_prob(z)` of each entry, `sample(draw)`, and a
-        `relaxed_sample(draw)` that has a gradient.
-        """
+    @property
+    def prior(self):
+        """The prior for the present weights."""
+        return self.make_prior()
 
-    @abstractmethod
-    def _divergence(self, posterior):
-        """Kullback-Leibler divergence from the prior, as the loss has it; (n,)."""
-
-    def _initialize(self, X):
-        super()._initialize(X)
-        source = functools.partial(
-            mlp_generator,
-            hidden_layer_sizes=self._checked_hidden_layer_sizes()[::-1],
-            activation=self.activation,
-        )
-        n_outputs = self._n_heads * self.n_components
-        self.recognition_ = build_generator(
-            source, X.shape[1], n_outputs, self._seed + 1
-        ).to(next(self.generator_.parameters()))
-
-    def _heads(self, x):
-        """Return the parameters of the posterior, (n, k) each."""
-        return forward(self.recognition_, x).chunk(self._n_heads, dim=1)
+    def batch_shape(self, batch_size):
+        """Return the rows of a batch of inference; it is not filled up."""
+        return batch_size, 1
 
     @torch.no_grad()
-    def _code_batches(self, X):
-        for x in tensor_batches(X, self.batch_size, self.generator_):
-            yield self._finite_posterior(x).mean
+    def infer(self, x, rows=None):
+        """Return the mean of the posterior."""
+        mean = self.encode(x).mean
+        return Solution(mean, None, torch.zeros(len(x), dtype=torch.bool))
 
-    def _finite_posterior(self, x):
-        posterior = self._posterior(x)
-        if not posterior.mean.isfinite().all():
+    def check(self, solution):
+        """Raise a ValueError if any code is not finite."""
+        if not solution.z.isfinite().all():
             raise ValueError("Codes of X are not finite; rescale X.")
-        return posterior
 
-    def _data_term(self, x, z):
-        residual = make_residual(x, forward(self.generator_, z))
-        return residual.square().sum(1) / (2 * self.sigma**2)
-
-    def _learn(self, batches, epoch_seed, all_short):
-        draw = seeded_noise(
-            draw_seed(np.random.RandomState(epoch_seed)), self.generator_
-        )
-        for _, x in batches:
-            posterior = self._posterior(x)
-            z = posterior.relaxed_sample(lambda x=x: draw(len(x), self.n_components_))
-            loss = self._data_term(x, z) + self._divergence(posterior)
-            yield loss, {"loss": loss, **self._figures(posterior)}
-
-    def _figures(self, posterior):
-        """Return what the curves besides the loss show."""
-        return {}
+    def loss(self, x, rows, draw):
+        """Return the negative evidence lower bound at one draw from the posterior."""
+        posterior = self.encode(x)
+        z = posterior.relaxed_sample(lambda: draw(len(x), self.n_components))
+        energy = self.likelihood.energy(x, forward(self.generator, z))
+        loss = energy + self.divergence(posterior, self.prior)
+        return loss, {"loss": loss, **posterior.figures()}, z[:0].detach()
 
     @torch.no_grad()
-    def score_samples(self, X):
-        """Estimate the log-likelihood of each row, by importance sampling.
+    def log_likelihood(self, x, z):
+        """Return the log of the mean importance weight of 100 draws, for each row."""
+        draw = row_noise(x, self.seed, self.n_components)
+        posterior, prior, log_weights = self.encode(x), self.prior, []
+        for _ in range(_N_DRAWS):
+            z = posterior.sample(draw)
+            log_ratio = prior.log_prob(z).sum(1) - posterior.log_prob(z).sum(1)
+            energy = self.likelihood.energy(x, forward(self.generator, z))
+            log_weights.append(log_ratio.double() - energy)
+        log_mean = torch.stack(log_weights).logsumexp(0) - math.log(_N_DRAWS)
+        return log_mean - self.likelihood.constant(x.shape[1])
 
-        The logarithm of the mean of p(x, z) / q(z | x) over 100 draws from the
-        posterior: a lower bound in expectation, closer than the evidence lower bound
-        (Burda, Grosse and Salakhutdinov, ICLR 2016).
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
+def add_recognition(encoder, fitted, n_features, n_heads, seed):
+    """Add a recognition network to the fitted attributes of an encoder.
 
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,)
-            Estimates of log p(x), in nats, as float64.
+    It mirrors the fully connected generator, from data to `n_heads` parameters of the
+    posterior of each component.
+    """
+    sizes = layer_sizes(encoder.hidden_layer_sizes)[::-1]
+    source = functools.partial(
+        mlp_generator, hidden_layer_sizes=sizes, activation=encoder.activation
+    )
+    n_outputs = n_heads * encoder.n_components
+    # The generator has the seed itself.
+    network = build_generator(source, n_features, n_outputs, seed + 1)
+    network.to(next(fitted["generator_"].parameters()))
+    return {**fitted, "recognition_": network}
 
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid.
-        """
-        X = self._check_data(X)
-        constant = X.shape[1] * np.log(2 * np.pi * self.sigma**2) / 2
-        prior, scores = self._prior(), []
-        for x in tensor_batches(X, self.batch_size, self.generator_):
-            draw = row_noise(x, (self._seed,), self.n_components_)
-            posterior = self._finite_posterior(x)
-            log_weights = []
-            for _ in range(_N_DRAWS):
-                z = posterior.sample(draw)
-                log_ratio = prior.log_prob(z).sum(1) - posterior.log_prob(z).sum(1)
-                log_weights.append(log_ratio.double() - self._data_term(x, z))
-            score = torch.stack(log_weights).logsumexp(0) - np.log(_N_DRAWS) - constant
-            scores.append(to_array(score))
-        return np.concatenate(scores)
+
+def recognise(network, family, n_heads, x):
+    """Return the posterior of a family whose parameters the network gives."""
+    return family(*forward(network, x).chunk(n_heads, dim=1))
 
 
 class NormalPosterior:
-    """Independent normal distributions, of given mean and log variance, (n, k) each."""
+    """Independent normal distributions, from mean and log variance, (n, k) each."""
 
     def __init__(self, mean, log_variance):
         self.mean = mean
-        # of no use outside, and infinite far outside
+        # Far outside these bounds the scale would be 0 or infinite.
         self.scale = (log_variance.clamp(-20, 20) / 2).exp()
 
     def sample(self, draw):
-        """Sample codes; `draw()` gives a fresh tensor of standard normal values."""
+        """Sample codes."""
         return self.mean + self.scale * draw()
 
     relaxed_sample = sample
 
     def log_prob(self, z):
-        """Log density of each entry of `z`."""
+        """Return the log density of each entry of `z`."""
         return torch.distributions.Normal(self.mean, self.scale).log_prob(z)
 
+    def figures(self):
+        """Return what the curves of training show besides the loss: nothing."""
+        return {}
+
     def divergence(self):
-        """Kullback-Leibler divergence of each entry from the standard normal."""
+        """Return the divergence of each entry from the standard normal."""
         return (self.mean**2 + self.scale**2 - 1) / 2 - self.scale.log()
 
 
-@share_descriptions
-class VAEEncoder(VariationalEncoder):
+@describe_like(
+    SparseGeneratorEncoder, without=("alpha_", "code_moments_", "n_active_curve_")
+)
+@parameters
+class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     r"""Dense codes by a variational autoencoder.
 
-    The generator of :class:`~sklearn_sparsegen.SparseGeneratorEncoder` under a standard
-    normal prior, and a recognition network that gives mean and variance of a normal
-    posterior q(z | x) [1]_. Both learn by minimising, with one draw from q,
+    The generator is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder`, and the
+    prior is a standard normal distribution. A recognition network gives mean and
+    variance of a normal posterior q(z | x) [1]_. Both networks learn by minimising,
+    with one draw from q,
 
     .. math:: \frac{|x - G(z)|^2}{2 \sigma^2}
               + \beta\, \mathrm{KL}(q(z | x) \,\|\, N(0, I)).
 
-    `transform` gives the posterior mean. `beta=4` is the beta-VAE [2]_ that the paper
-    compares with.
+    `transform` gives the mean of the posterior. `beta=4` is the beta-VAE [2]_ that the
+    paper compares with.
 
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the divergence: 1 makes the loss the negative evidence lower bound.
+        Weight of the divergence. 1 makes the loss the negative evidence lower bound.
 
     Attributes
     ----------
-    generator_ : torch.nn.Module
-        The generator learned, from codes to data.
+    recognition_ : torch.nn.Module
+        The recognition network learned, from data to the parameters of the posterior.
+
+    loss_curve_ : list of float
+        Mean loss of a row in each epoch, in nats, without the constant of the
+        observation noise.
 
     See Also
     --------
@@ -205,68 +180,30 @@ class VAEEncoder(VariationalEncoder):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
+    >>> import numpy as np
     >>> from sklearn_sparsegen.baselines import VAEEncoder
-    >>> X = load_digits(return_X_y=True)[0][:200] / 16
-    >>> encoder = VAEEncoder(
-    ...     n_components=20, hidden_layer_sizes=(50,), tol=None, max_iter=5,
-    ...     random_state=0,
-    ... )
-    >>> encoder.fit_transform(X).shape
-    (200, 20)
+    >>> X = np.random.default_rng(0).normal(size=(100, 6))
+    >>> encoder = VAEEncoder(3, max_iter=5, tol=None, random_state=0).fit(X)
+    >>> encoder.sample(2).shape
+    (2, 6)
     """
 
-    _parameter_constraints: dict = {
-        **VariationalEncoder._parameter_constraints,
-        "beta": [Interval(Real, 0, None, closed="left")],
-    }
+    beta: float = parameter(1.0, NON_NEGATIVE)
 
-    def __init__(
-        self,
-        n_components=200,
-        *,
-        beta=1.0,
-        sigma=0.3,
-        hidden_layer_sizes=(400,),
-        activation="relu",
-        output_activation="auto",
-        generator=None,
-        image_shape=None,
-        max_iter=100,
-        learning_rate_init=0.001,
-        batch_size=100,
-        shuffle=True,
-        tol=1e-3,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
-        super().__init__(
-            n_components,
-            sigma=sigma,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            output_activation=output_activation,
-            generator=generator,
-            image_shape=image_shape,
-            max_iter=max_iter,
-            learning_rate_init=learning_rate_init,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            tol=tol,
-            warm_start=warm_start,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
+    def _build(self, X, seed):
+        return add_recognition(self, super()._build(X, seed), X.shape[1], 2, seed)
+
+    def _make_model(self, X=None):
+        return VariationalModel(
+            **self._model_parts(X),
+            encode=functools.partial(recognise, self.recognition_, NormalPosterior, 2),
+            make_prior=lambda: SpikeSlab(alpha=1.0),  # the standard normal distribution
+            divergence=lambda posterior, prior: (
+                self.beta * posterior.divergence().sum(1)
+            ),
         )
-        self.beta = beta
 
-    def _prior(self):
-        return SpikeSlab(alpha=1.0)  # a standard normal
-
-    def _posterior(self, x):
-        return NormalPosterior(*self._heads(x))
-
-    def _divergence(self, posterior):
-        return self.beta * posterior.divergence().sum(1)
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = False
+        return tags

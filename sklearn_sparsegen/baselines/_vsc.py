@@ -1,6 +1,8 @@
 """Variational sparse coding."""
 
+import functools
 import math
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,28 +10,46 @@ import torch
 import torch.nn.functional as F
 from sklearn.utils._param_validation import Interval
 
-from .._docs import share_descriptions
+from .._arrays import to_tensor
+from .._base import BaseEncoder
+from .._docs import describe_like
+from .._mixins import PartialFitMixin, ScoreMixin
+from .._parameters import COUNT, parameter, parameters
 from .._priors import PointSpikeSlab
-from .._torch import to_tensor
-from ._variational import NormalPosterior, VariationalEncoder
+from ._variational import (
+    NormalPosterior,
+    VAEEncoder,
+    VariationalModel,
+    add_recognition,
+    recognise,
+)
 
 _SHARPNESS = 50.0, 200.0  # of the relaxed spike, before and after the warm-up
 
 
+@dataclass(frozen=True)
+class WarmUp:
+    """The relaxed spike becomes sharper in each of the first `n_epochs` epochs."""
+
+    n_epochs: int
+
+    def at(self, epoch):
+        """Return the sharpness in an epoch."""
+        progress = min(1.0, (epoch - 1) / self.n_epochs) if self.n_epochs else 1.0
+        first, last = _SHARPNESS
+        return {"_sharpness": first + progress * (last - first)}
+
+    def left(self, epoch):
+        """Return a sentence if the warm-up is not finished after an epoch, else ""."""
+        return "" if epoch >= self.n_epochs else f"the warm-up takes {self.n_epochs}"
+
+
 class SpikeSlabPosterior:
-    """Independent components, zero or from a normal distribution; (n, k) each.
+    """Independent components, each zero or from a normal distribution.
 
-    Parameters
-    ----------
-    mean, log_variance : tensor of shape (n, k)
-        Of the slab.
-
-    logit : tensor of shape (n, k)
-        Log odds of the slab against the spike.
-
-    sharpness : float, default=200.0
-        Slope of the scaled sigmoid that takes the place of the step from zero to the
-        slab in relaxed samples.
+    The normal has a mean and a log variance, and `logit` is its log odds against zero,
+    (n, k) each. In relaxed samples a scaled sigmoid of slope `sharpness` replaces the
+    step from zero to the slab.
     """
 
     def __init__(self, mean, log_variance, logit, sharpness=_SHARPNESS[1]):
@@ -41,7 +61,7 @@ class SpikeSlabPosterior:
 
     @property
     def mean(self):
-        """Mean of each entry."""
+        """The mean of each entry."""
         return self.log_slab.exp() * self.slab.mean
 
     def __getitem__(self, rows):
@@ -49,30 +69,34 @@ class SpikeSlabPosterior:
         return SpikeSlabPosterior(*(part[rows] for part in self._parts), self.sharpness)
 
     def sample(self, draw):
-        """Sample codes; `draw()` gives a fresh tensor of standard normal values."""
+        """Sample codes."""
         active = torch.special.ndtr(draw()) < self.log_slab.exp()
         return active * self.slab.sample(draw)
 
     def relaxed_sample(self, draw):
-        """Sample codes that have a gradient, near zero where they are inactive."""
+        """Sample codes with a gradient; inactive entries are only near zero."""
         uniform = torch.special.ndtr(draw())
         step = torch.sigmoid(self.sharpness * (uniform - 1 + self.log_slab.exp()))
         return step * self.slab.sample(draw)
 
     def log_prob(self, z):
-        """Log of the density of each active entry of `z`, of the mass of all others."""
+        """Return the log density of active entries, the log mass of the others."""
         active = self.log_slab + self.slab.log_prob(z)
         return torch.where(z != 0, active, self.log_spike)
 
+    def figures(self):
+        """Return the number of active codes of each row, for its curve."""
+        return {"n_active": (self.log_slab > self.log_spike).sum(1)}
+
     def divergence(self, alpha):
-        """Divergence of each entry from the prior of `alpha` and a standard normal."""
+        """Return the divergence of each entry from a spike at 0 and a normal slab."""
         active = self.log_slab.exp()
         return active * (
             self.slab.divergence() + self.log_slab - math.log(alpha)
         ) + self.log_spike.exp() * (self.log_spike - math.log1p(-alpha))
 
     def divergences_from(self, other):
-        """Divergence of each row from each row of another posterior, (n, n_other)."""
+        """Return the divergence of each row from each row of another, (n, n_other)."""
         mean, scale, log_slab, log_spike = (
             part[:, None]
             for part in (self.slab.mean, self.slab.scale, self.log_slab, self.log_spike)
@@ -86,61 +110,62 @@ class SpikeSlabPosterior:
 
 
 class PseudoInputPrior:
-    """Prior that mixes, in equal parts, the posteriors of pseudo-inputs.
-
-    Parameters
-    ----------
-    posterior : SpikeSlabPosterior
-        Of the pseudo-inputs.
-    """
+    """Equal mixture of the posteriors of pseudo-inputs, the rows of `posterior`."""
 
     def __init__(self, posterior):
         self.posterior = posterior
         self.n_parts = len(posterior.log_slab)
 
     def sample(self, draw):
-        """Sample codes; `draw()` gives a fresh tensor of standard normal values."""
+        """Sample codes."""
         uniform = torch.special.ndtr(draw()[:, 0])
         part = (uniform * self.n_parts).long().clamp_max(self.n_parts - 1)
         return self.posterior[part].sample(draw)
 
     def log_prob(self, z):
-        """Log probability of each code, (n, 1)."""
+        """Return the log probability of each code, (n, 1)."""
         parts = self.posterior.log_prob(z[:, None]).sum(2)
         return parts.logsumexp(1, keepdim=True) - math.log(self.n_parts)
 
     def divergence(self, posterior):
-        """Bound on the divergence of each row of a posterior from this prior, (n,).
+        """Return an upper bound of the divergence of each row from this prior, (n,).
 
-        That from the mixture is at most the mean of those from its parts plus that of
-        the weights of this mean from equal ones; these weights are the best.
+        For any weights of the parts it is at most the weighted mean of the divergences
+        from them, plus that of the weights from equal ones. The best are taken.
         """
         parts = posterior.divergences_from(self.posterior)
         return math.log(self.n_parts) - (-parts).logsumexp(1)
 
+    def penalty(self, alpha):
+        """Return the divergence of the share of active entries from `alpha`."""
+        share = self.posterior.log_slab.exp().mean()
+        penalty = share * (share / alpha).log()
+        return penalty + (1 - share) * ((1 - share) / (1 - alpha)).log()
 
-@share_descriptions
-class VSCEncoder(VariationalEncoder):
+
+@describe_like(VAEEncoder)
+@parameters
+class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     r"""Sparse codes by variational sparse coding.
 
-    The generator of :class:`~sklearn_sparsegen.SparseGeneratorEncoder` under the prior
-    of its `spike_scale=0`, and a recognition network that gives mean, variance and
-    probability of the slab of a posterior of the same form [1]_,
+    The generator and the prior are those of
+    :class:`~sklearn_sparsegen.SparseGeneratorEncoder` with `spike_scale=0`. A
+    recognition network gives mean, variance and probability of the slab of a posterior
+    of the same form [1]_,
 
     .. math:: q(z | x) = \prod_j \gamma_j N(z_j; \mu_j, s_j^2)
               + (1 - \gamma_j) \delta_0(z_j).
 
-    Both learn by minimising the negative evidence lower bound, whose divergence has a
-    closed form,
+    Both networks learn by minimising the negative evidence lower bound,
 
     .. math:: \frac{|x - G(z)|^2}{2 \sigma^2} + \sum_j \gamma_j \left[
               \frac{\mu_j^2 + s_j^2 - 1}{2} - \log s_j + \log
               \frac{\gamma_j}{\alpha} \right]
               + (1 - \gamma_j) \log \frac{1 - \gamma_j}{1 - \alpha},
 
-    with z one draw from a relaxation of q: a scaled sigmoid, sharper with each epoch of
-    a warm-up, in place of the step from zero to the slab. `transform` gives the
-    posterior mean :math:`\gamma \mu`.
+    with z one draw from a relaxation of q. In the relaxation a scaled sigmoid replaces
+    the step from zero to the slab; it becomes sharper in each epoch of a warm-up.
+    `transform` gives the mean of the posterior, :math:`\gamma \mu`.
 
     Parameters
     ----------
@@ -148,23 +173,22 @@ class VSCEncoder(VariationalEncoder):
         Prior probability of the slab, in (0, 1).
 
     warmup : int, default=10
-        Number of epochs over which the slope of the scaled sigmoid grows from 50 to
-        200.
+        Number of epochs in which the slope of the scaled sigmoid grows from 50 to 200.
 
     n_pseudo_inputs : int or None, default=None
-        Number of pseudo-inputs. With them the prior is an equal mixture of their
-        posteriors, and learned: they start at random rows of the training data, and a
-        penalty keeps the share of their active codes near `alpha`. The divergence from
-        the mixture is replaced by an upper bound, where [1]_ has a network choose one
-        pseudo-input. None: the prior stays as it is. Read when `fit` starts afresh.
+        Number of pseudo-inputs, read when `fit` starts anew. The prior is then an equal
+        mixture of their posteriors, and learned: they start at random rows of the
+        training data, and a penalty keeps the share of their active codes near `alpha`.
+        An upper bound replaces the divergence from the mixture; in [1]_ a network
+        chooses one pseudo-input instead. None: the prior is fixed.
 
     Attributes
     ----------
     n_active_curve_ : list of float
-        Mean number of active codes a row in each epoch: those with a posterior
-        probability of the slab above one half.
+        Mean number of active codes of a row in each epoch: those whose posterior
+        probability of the slab is above one half.
 
-    pseudo_inputs_ : torch.nn.Embedding
+    pseudo_inputs_ : torch.nn.Embedding or None
         The pseudo-inputs learned, if there are any.
 
     See Also
@@ -180,111 +204,57 @@ class VSCEncoder(VariationalEncoder):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_sparsegen.baselines import VSCEncoder
-    >>> X = load_digits(return_X_y=True)[0][:200] / 16
-    >>> encoder = VSCEncoder(
-    ...     n_components=20, hidden_layer_sizes=(50,), tol=None, max_iter=5, warmup=5,
-    ...     random_state=0,
-    ... )
-    >>> encoder.fit_transform(X).shape
-    (200, 20)
+    >>> encoder = VSCEncoder(20, warmup=5, max_iter=5, tol=None, random_state=0)
+    >>> encoder.fit_transform(load_digits().data / 16).shape
+    (1797, 20)
     """
 
-    _parameter_constraints: dict = {
-        **VariationalEncoder._parameter_constraints,
-        "alpha": [Interval(Real, 0, 1, closed="neither")],
-        "warmup": [Interval(Integral, 0, None, closed="left")],
-        "n_pseudo_inputs": [Interval(Integral, 1, None, closed="left"), None],
-    }
+    alpha: float = parameter(0.01, Interval(Real, 0, 1, closed="neither"))
+    warmup: int = parameter(10, Interval(Integral, 0, None, closed="left"))
+    n_pseudo_inputs: int | None = parameter(None, COUNT, None)
 
-    _curves = ("loss", "n_active")
-    _n_heads = 3
+    def _make_schedule(self):
+        return WarmUp(self.warmup)
 
-    def __init__(
-        self,
-        n_components=200,
-        *,
-        alpha=0.01,
-        warmup=10,
-        n_pseudo_inputs=None,
-        sigma=0.3,
-        hidden_layer_sizes=(400,),
-        activation="relu",
-        output_activation="auto",
-        generator=None,
-        image_shape=None,
-        max_iter=100,
-        learning_rate_init=0.001,
-        batch_size=100,
-        shuffle=True,
-        tol=1e-3,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
-        super().__init__(
-            n_components,
-            sigma=sigma,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            output_activation=output_activation,
-            generator=generator,
-            image_shape=image_shape,
-            max_iter=max_iter,
-            learning_rate_init=learning_rate_init,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            tol=tol,
-            warm_start=warm_start,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.alpha = alpha
-        self.warmup = warmup
-        self.n_pseudo_inputs = n_pseudo_inputs
-
-    def _initialize(self, X):
-        super()._initialize(X)
-        vars(self).pop("pseudo_inputs_", None)
-        if self.n_pseudo_inputs is not None:
-            if self.n_pseudo_inputs > len(X):
+    def _build(self, X, seed):
+        fitted = add_recognition(self, super()._build(X, seed), X.shape[1], 3, seed)
+        n, fitted["pseudo_inputs_"] = self.n_pseudo_inputs, None
+        if n is not None:
+            if n > len(X):
                 raise ValueError(
-                    f"n_pseudo_inputs={self.n_pseudo_inputs} must not be above "
-                    f"n_samples={len(X)}: each starts at a row of X."
+                    f"n_pseudo_inputs={n} must not be above n_samples={len(X)}: each "
+                    "starts at a row of X."
                 )
-            rng = np.random.default_rng(self._seed)
-            rows = rng.choice(len(X), self.n_pseudo_inputs, replace=False)
-            self.pseudo_inputs_ = torch.nn.Embedding.from_pretrained(
-                to_tensor(X[rows], self.generator_), freeze=False
+            rows = np.random.default_rng(seed).choice(len(X), n, replace=False)
+            inputs = to_tensor(X[rows], next(fitted["generator_"].parameters()))
+            fitted["pseudo_inputs_"] = torch.nn.Embedding.from_pretrained(
+                inputs, freeze=False
             )
+        return fitted
 
-    def _begin_epoch(self):
-        progress = min(1.0, self.n_iter_ / self.warmup) if self.warmup else 1.0
-        first, last = _SHARPNESS
-        self._sharpness = first + progress * (last - first)
+    def _make_model(self, X=None):
+        family = functools.partial(SpikeSlabPosterior, sharpness=self._sharpness)
+        encode = functools.partial(recognise, self.recognition_, family, 3)
+        pseudo_inputs, k = self.pseudo_inputs_, self.n_components_
 
-    def _schedule_left(self):
-        if self.n_iter_ >= self.warmup:
-            return ""
-        return f"the warm-up takes {self.warmup}"
+        def fixed(posterior, prior):
+            return posterior.divergence(prior.alpha).sum(1)
 
-    def _prior(self):
-        if not hasattr(self, "pseudo_inputs_"):
-            return PointSpikeSlab(self.alpha)
-        return PseudoInputPrior(self._posterior(self.pseudo_inputs_.weight))
+        def learned(posterior, prior):
+            return prior.divergence(posterior) + k * prior.penalty(self.alpha)
 
-    def _posterior(self, x):
-        return SpikeSlabPosterior(*self._heads(x), self._sharpness)
+        def make_prior():
+            if pseudo_inputs is None:
+                return PointSpikeSlab(self.alpha)
+            return PseudoInputPrior(encode(pseudo_inputs.weight))
 
-    def _divergence(self, posterior):
-        if not hasattr(self, "pseudo_inputs_"):
-            return posterior.divergence(self.alpha).sum(1)
-        prior = self._prior()
-        share = prior.posterior.log_slab.exp().mean()
-        penalty = share * (share / self.alpha).log()
-        penalty = penalty + (1 - share) * ((1 - share) / (1 - self.alpha)).log()
-        return prior.divergence(posterior) + self.n_components_ * penalty
+        divergence = fixed if pseudo_inputs is None else learned
+        parts = self._model_parts(X)
+        return VariationalModel(
+            **parts, encode=encode, make_prior=make_prior, divergence=divergence
+        )
 
-    def _figures(self, posterior):
-        return {"n_active": (posterior.log_slab > posterior.log_spike).sum(1)}
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = False
+        return tags

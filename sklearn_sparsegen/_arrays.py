@@ -1,0 +1,109 @@
+"""Conversion between NumPy arrays and tensors, their types and their devices.
+
+This is the only file that converts: the files of the tensor level never see an array.
+A tensor `like` has the type and the device that a result is to have.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+
+_PIECE_BYTES = 2**26  # size of the piece of X that moves to a device at once
+
+
+def resolve_device(device):
+    """Return the `torch.device` that `device` names; "auto" prefers a CUDA GPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # PyTorch rejects some devices only when a tensor is put there and read back.
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={str(device)!r} is not available on this machine; use 'auto' or "
+            f"'cpu'. PyTorch says: {str(error).splitlines()[0]}"
+        ) from error
+    return torch.device(device)
+
+
+def float_dtype(X):
+    """Return the type of the codes of `X`: float64 for float64, else float32."""
+    is_double = X.dtype.kind == "f" and X.dtype.itemsize >= 8
+    return np.dtype(np.float64 if is_double else np.float32)
+
+
+def to_tensor(array, like):
+    """Copy `array` to a tensor.
+
+    It is always a copy, because `torch.from_numpy` rejects negative strides and warns
+    about read-only memory, which joblib gives to its workers.
+    """
+    dtype = np.float64 if like.dtype == torch.float64 else np.float32
+    tensor = torch.from_numpy(np.array(array, dtype=dtype, order="C"))
+    return tensor.to(like.device)
+
+
+def tensor_batches(X, batch_size, like, order=None):
+    """Yield the rows of `X`, or those that `order` lists, as tensors of `batch_size`.
+
+    Many batches move to the device at once, because each move makes the CPU and a GPU
+    synchronise.
+    """
+    row_bytes = X.shape[1] * like.element_size()
+    n_batches = max(1, _PIECE_BYTES // (row_bytes * batch_size))
+    for piece in gen_batches(len(X), n_batches * batch_size):
+        rows = X[piece] if order is None else X[order[piece]]
+        yield from to_tensor(rows, like).split(batch_size)
+
+
+def training_batches(X, batch_size, like, rng=None):
+    """Yield the places in X, and the rows as a tensor, of each batch of an epoch.
+
+    `rng` is a NumPy generator that shuffles the rows. None keeps their order.
+    """
+    order = np.arange(len(X))
+    if rng is not None:
+        rng.shuffle(order)
+    places = (order[batch] for batch in gen_batches(len(X), batch_size))
+    yield from zip(places, tensor_batches(X, batch_size, like, order), strict=True)
+
+
+def pad_rows(x, multiple):
+    """Repeat the last row of the tensor `x` until its length is a multiple."""
+    return torch.cat([x, x[-1:].expand(-len(x) % multiple, -1)])
+
+
+def is_in_unit_interval(X):
+    """Return whether no value of X is below 0 or above 1; NaN is ignored."""
+    # fmin and fmax ignore NaN and copy nothing. Comparisons with NaN are false.
+    lowest, highest = (f.reduce(X, axis=None) for f in (np.fmin, np.fmax))
+    return not (lowest < 0 or highest > 1)
+
+
+def layer_sizes(hidden_layer_sizes):
+    """Return the parameter `hidden_layer_sizes` as a list of int, or raise."""
+    sizes = np.ravel(hidden_layer_sizes)
+    if sizes.size and not (sizes.dtype.kind in "iu" and sizes.min() > 0):
+        raise ValueError(
+            "hidden_layer_sizes must hold integers above 0, got "
+            f"{hidden_layer_sizes!r}."
+        )
+    return sizes.astype(int).tolist()
+
+
+def to_array(tensor):
+    """Return `tensor` as a NumPy array."""
+    return tensor.detach().cpu().numpy()
+
+
+def on_cpu(value):
+    """Return a tensor, a copy of a module or a dictionary of them on the CPU."""
+    if isinstance(value, torch.nn.Module):
+        return copy.deepcopy(value).cpu()
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: on_cpu(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,63 @@
+"""Laplace's approximation of the likelihood of data."""
+
+import math
+
+import torch
+from sklearn.utils import gen_batches
+
+from ._energy import jacobian
+from ._likelihoods import difference
+
+_JACOBIAN_BYTES = 2**27  # upper bound of the memory for the Jacobians of some rows
+
+
+def laplace_log_likelihood(x, z, model):
+    r"""Return Laplace's estimate of log p(x) of each row around the codes `z`, in nats.
+
+    .. math:: \log p(x, z) + \frac{k}{2} \log 2\pi - \frac{1}{2} \log\det H
+              + \frac{1}{2} g^\top H^{-1} g
+
+    with g the gradient of log p(x, z) and H = J'J / sigma^2 + diag(w(z)), w the prior's
+    weight and J the generator's Jacobian. H is positive definite for every z. The last
+    term allows for codes that have not converged to the maximum. The estimate is exact
+    for a linear generator and a normal prior.
+
+    Entries to which the prior gives a mass and no density are left out of k, g and H;
+    their mass is in log p(x, z). Features of x that are NaN are left out of D and J: p
+    is the density of the others.
+    """
+    row_bytes = x.element_size() * x.shape[1] * z.shape[1]
+    pieces = gen_batches(len(x), max(1, _JACOBIAN_BYTES // row_bytes))
+    return torch.cat([_estimate(x[piece], z[piece], model) for piece in pieces])
+
+
+@torch.no_grad()
+def _estimate(x, z, model):
+    prior, sigma = model.prior, model.likelihood.sigma
+    output, J = jacobian(model.generator, z)
+    support = prior.support(z)
+    observed = ~x.isnan()
+    J *= observed[:, :, None] & support[:, None]
+    residual = difference(x, output) / sigma
+    gradient = -(J.mT @ residual[:, :, None] / sigma).squeeze(2)
+    gradient -= z * prior.weight(z)
+    # From here in float64, as the determinant of 800 components overflows float32.
+    hessian = (J.mT @ J).double() / sigma**2
+    # Entries off the support get a 1, whose logarithm is 0.
+    hessian.diagonal(dim1=1, dim2=2).add_(torch.where(support, prior.weight(z), 1))
+    factor = torch.linalg.cholesky(hessian)
+    half_log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
+    whitened = torch.linalg.solve_triangular(
+        factor, gradient.double()[:, :, None], upper=False
+    )
+    log_joint = (
+        prior.log_prob(z.double()).sum(1)
+        - residual.double().square().sum(1) / 2
+        - model.likelihood.constant(observed.double().sum(1))
+    )
+    return (
+        log_joint
+        + support.double().sum(1) * math.log(2 * math.pi) / 2
+        - half_log_det
+        + whitened.square().sum((1, 2)) / 2
+    )

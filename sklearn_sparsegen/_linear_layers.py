@@ -1,0 +1,166 @@
+"""The fast path for networks of linear layers, each with at most one nonlinearity.
+
+Nearly all the time of inference goes into the products of these layers. oneDNN computes
+them here, and they are differentiated by hand, at little more than the cost of the bare
+products. Other modules go through autograd, with the same results.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+_VECTOR = 32  # upper bound of the entries that one vector instruction handles
+
+
+def _sigmoid(z):
+    """Sigmoid in place, of at least 1e-12 in float32."""
+    torch.sigmoid_(z)
+    # The chain rule squares it where data are 0, and denormal numbers are very slow.
+    return z.clamp_min_(1e-12) if z.dtype == torch.float32 else z
+
+
+def _backward(operation, *arguments):
+    """Return the chain rule: from the gradient g by the output y to the input's."""
+    return lambda g, y: operation.grad_input(g, y, *arguments, grad_input=g)
+
+
+# The function and the chain rule of each nonlinearity, which both work in place.
+_IN_PLACE = {
+    nn.ReLU: (torch.relu_, _backward(torch.ops.aten.threshold_backward, 0)),
+    nn.Sigmoid: (_sigmoid, _backward(torch.ops.aten.sigmoid_backward)),
+    nn.Tanh: (torch.tanh_, _backward(torch.ops.aten.tanh_backward)),
+    nn.Identity: (None, None),
+}
+
+
+def linear(z, weight, bias):
+    """Return z W' + b.
+
+    On a CPU, float32 products go through oneDNN where PyTorch has it. PyTorch's own
+    choice, MKL, takes more than twice the time on some CPUs.
+    """
+    if z.is_cpu and z.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        return torch.ops.mkldnn._linear_pointwise(z, weight, bias, "none", [], "")
+    return nn.functional.linear(z, weight, bias)
+
+
+class _Linear(torch.autograd.Function):
+    """The function `linear`, for autograd."""
+
+    @staticmethod
+    def forward(ctx, z, weight, bias):
+        ctx.save_for_backward(z, weight)
+        return linear(z, weight, bias)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        z, weight = ctx.saved_tensors
+        of_z, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            linear(gradient, weight.T, None) if of_z else None,
+            linear(gradient.T, z.T, None) if of_weight else None,
+            gradient.sum(0) if of_bias else None,
+        )
+
+
+def forward(network, z):
+    """Return `network(z)` for autograd, with the fast products where they apply."""
+    if linear_layers(network) is None:
+        return network(z)
+    for module in network:
+        if type(module) is nn.Linear:
+            z = _Linear.apply(z, module.weight, module.bias)
+        else:
+            z = module(z)
+    return z
+
+
+def linear_layers(network):
+    """Return pairs of a linear layer and the type of its nonlinearity.
+
+    None stands for a network that is not a plain sequence of these, or that has hooks.
+    """
+    if type(network) is not nn.Sequential:
+        return None
+    modules = (network, *network)
+    if any(m._forward_hooks or m._forward_pre_hooks for m in modules):
+        return None
+    layers = []
+    for module in network:
+        if type(module) is nn.Linear:
+            layers.append((module, nn.Identity))
+        elif type(module) in _IN_PLACE and layers and layers[-1][1] is nn.Identity:
+            layers[-1] = (layers[-1][0], type(module))
+        else:
+            return None
+    return layers
+
+
+def row_multiple(network):
+    """Return a number of rows in whose multiples rounding is the same for every row.
+
+    A CPU rounds a row differently in a product of few rows, and at the end of a
+    thread's share of the work that does not fill a vector instruction. The steps of
+    inference amplify the difference.
+    """
+    layers = linear_layers(network)
+    if layers is None:
+        return _VECTOR
+    # With three threads or more no number of rows is enough.
+    n_entries = _VECTOR * min(torch.get_num_threads(), 2)
+    widths = [width for layer, _ in layers for width in layer.weight.shape]
+    return max(4, n_entries // math.gcd(n_entries, *widths))
+
+
+class LinearLayers:
+    """A generator of linear layers, evaluated and differentiated by hand.
+
+    `layers` is what `linear_layers` returns. Their weights are read once, here.
+    Gradients are divided by `divisor`.
+    """
+
+    def __init__(self, layers, divisor):
+        self._layers = []
+        for layer, nonlinearity in layers:
+            weight, bias = layer.weight.detach(), layer.bias
+            bias = None if bias is None else bias.detach()
+            # The gradient passes the first layer last, which divides it.
+            transposed = weight.T if self._layers else weight.T / divisor
+            functions = _IN_PLACE[nonlinearity]
+            self._layers.append((weight, bias, transposed, *functions))
+
+    def output(self, z):
+        """Return G(z)."""
+        return self._outputs(z)[-1]
+
+    def output_and_pullback(self, z, n_rows):
+        """Return G(z), and a function that multiplies gradients by J'.
+
+        The function takes the gradient by the output, of shape (n_rows, D), which it
+        overwrites, and returns the gradient by the code, of shape (n_rows, k). `z` may
+        be one code for all rows, of shape (1, k).
+        """
+        outputs = self._outputs(z)
+
+        def pullback(gradient):
+            for layer, output in zip(self._layers[::-1], outputs[::-1], strict=True):
+                _, _, transposed, _, backward = layer
+                if backward is not None:
+                    if len(output) < n_rows:
+                        output = output.expand_as(gradient)
+                    backward(gradient, output)
+                gradient = linear(gradient, transposed, None)
+            return gradient
+
+        return outputs[-1], pullback
+
+    def _outputs(self, z):
+        """Return the output of each layer."""
+        outputs = []
+        for weight, bias, _, function, _ in self._layers:
+            z = linear(z, weight, bias)
+            if function is not None:
+                function(z)
+            outputs.append(z)
+        return outputs

@@ -1,0 +1,40 @@
+"""The texts of warnings and errors about training and inference, to be formatted."""
+
+PRIOR_WITHOUT_GRADIENT = (
+    "solver='gradient' and solver='langevin' need a prior with a gradient, and the "
+    "point mass of spike_scale=0 has none; use solver='proximal', or a spike_scale "
+    "above 0."
+)
+INFERENCE_DIVERGED = "Inference diverged for {n_failed} of {n_rows} rows: {advice}"
+ENERGY_ROSE = (
+    "Inference did not converge: the energy of {n_failed} of {n_rows} rows is higher "
+    "than at the start; {advice}"
+)
+STEP_TOO_LONG = (
+    "step_size={step_size} is too long for sigma={sigma} and this generator; a "
+    "step_size below {stable:.2g} is stable here. {remedies}"
+)
+ENERGY_NOT_FINITE = "the energy is not finite; rescale X."
+TOLERANCE_NOT_REACHED = (
+    "Inference stopped at n_steps={n_steps} before it reached tol={tol} for {n_failed} "
+    "of {n_rows} rows ({rows}); increase either, or set tol=None to take n_steps steps "
+    "without a test."
+)
+LOSS_NOT_FINITE = (
+    "Training diverged in epoch {epoch}: the loss is not finite; reduce "
+    "learning_rate_init or rescale X."
+)
+INTERRUPTED = (
+    "fit was interrupted in epoch {epoch}; the encoder keeps what it has learned."
+)
+SCHEDULE_NOT_FINISHED = (
+    "fit ended after {n_epochs} epochs, but {left}; increase max_iter."
+)
+LOSS_STILL_FALLS = (
+    "fit ended at max_iter={max_iter} epochs before the loss converged to tol={tol}; "
+    "increase either, or set tol=None to train for max_iter epochs without a test."
+)
+SIGMOID_CANNOT_REACH = (
+    "output_activation='sigmoid' cannot reach the values of X outside [0, 1]; rescale "
+    "X, or use output_activation='identity'."
+)

@@ -1,0 +1,105 @@
+"""Methods that some encoders have and others do not."""
+
+import numpy as np
+from sklearn.base import _fit_context
+
+from ._arrays import to_array
+from ._base import warn_of_convergence
+from ._inference import infer_batches
+
+
+class PartialFitMixin:
+    """Mixin of encoders that can learn from one part of the data after another."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Train for one epoch of the schedule on X, from the present state.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, or a part of it.
+
+        y : Ignored
+            Not used.
+
+        Returns
+        -------
+        self : object
+            The encoder, trained for one more epoch.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if inference diverges.
+        """
+        is_first_call = not hasattr(self, "generator_")
+        X = self._validate(X, reset=is_first_call)
+        schedule = self._make_schedule()
+        if is_first_call:
+            self._initialise(X)
+        optimizer = self._make_optimizer()
+        messages = self._run_epoch(X, schedule, optimizer)
+        self._optimizer_state = optimizer.state_dict()
+        warn_of_convergence(messages)
+        return self
+
+
+class ScoreMixin:
+    """Mixin of encoders that estimate the log-likelihood of data."""
+
+    def score_samples(self, X):
+        r"""Estimate the log-likelihood of each row.
+
+        Encoders that infer codes through the generator use Laplace's approximation,
+
+        .. math:: \log p(x, z) + \frac{k}{2} \log 2\pi - \frac{1}{2} \log\det H
+                  + \frac{1}{2} g^\top H^{-1} g,
+
+        around the inferred code z. Here g is the gradient of log p(x, z), J the
+        generator's Jacobian, w the prior's weight and H = J'J / sigma^2 + diag(w(z)).
+        It is exact for a linear generator and a normal prior; otherwise the error is
+        largest where inference has not converged. Encoders with a recognition network
+        take the log of the mean of p(x, z) / q(z | x) over 100 draws from q, a lower
+        bound in expectation (Burda, Grosse and Salakhutdinov, ICLR 2016).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of data.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Estimates of log p(x), in nats, as float64.
+
+        Raises
+        ------
+        ValueError
+            If `transform` would raise it.
+        """
+        X = self._check_data(X)
+        model = self._make_model()
+        scores = [
+            to_array(model.log_likelihood(x, solution.z))
+            for x, solution in infer_batches(model, X, self.batch_size)
+        ]
+        return np.concatenate(scores)
+
+    def score(self, X, y=None):
+        """Estimate the mean log-likelihood of data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        y : Ignored
+            Not used.
+
+        Returns
+        -------
+        score : float
+            Mean of `score_samples(X)`, in nats per row. Higher is better.
+        """
+        return float(self.score_samples(X).mean())

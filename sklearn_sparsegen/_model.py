@@ -1,0 +1,123 @@
+"""The model: a prior, a generator, a likelihood, a start and a solver, joined.
+
+Every encoder trains and uses one object with the methods of `Model` and the attributes
+`generator`, `prior`, `likelihood`, `solver` and `refinement`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sklearn.utils import gen_batches
+
+from . import _messages
+from ._energy import DataTerm
+from ._laplace import laplace_log_likelihood
+from ._linear_layers import forward, linear_layers, row_multiple
+from ._random import row_noise
+from ._solvers import Solution
+
+_CPU_ROWS = 512  # enough for fast products, and few enough to stay in the cache
+
+
+@dataclass
+class Model:
+    """A model whose codes are inferred through the generator.
+
+    `seed` is that of the noise of inference, a tuple of int. The options are
+
+    * `memory`: what training updates for a later start;
+    * `redraw_spike`: whether the generator learns from codes whose inactive entries are
+      drawn anew from the spike. A solver that reaches a low energy hides codes in the
+      spike, where the prior costs little, behind weights that grow. The posterior calls
+      these entries noise, so the generator has to bear them as noise;
+    * `coupling`: a function from the data term of a batch of training to one that
+      couples its rows. Without it no row depends on another;
+    * `refinement`: what `transform` does after inference.
+    """
+
+    generator: torch.nn.Module
+    prior: Any
+    likelihood: Any
+    solver: Any
+    start: Any
+    n_components: int
+    seed: tuple
+    memory: Any = None
+    redraw_spike: bool = False
+    coupling: Any = None
+    refinement: Any = None
+
+    def __post_init__(self):
+        self.solver.check(self.prior)
+
+    def batch_shape(self, batch_size):
+        """Return the rows of a batch of inference, and a multiple to fill it up to."""
+        if not next(self.generator.parameters()).is_cpu:
+            return batch_size, 1
+        multiple = row_multiple(self.generator)
+        if linear_layers(self.generator) is None:
+            # How much memory a row takes is unknown, so that the user's size counts.
+            return batch_size + -batch_size % multiple, multiple
+        return _CPU_ROWS, multiple
+
+    def infer(self, x, rows=None):
+        """Return the `Solution` for the data `x`, which the caller is to `check`.
+
+        `rows` are the places of the data in the training data, None if they are not in
+        it.
+        """
+        n_rows = _CPU_ROWS if x.is_cpu and self.coupling is None else len(x)
+        solutions = []
+        for piece in gen_batches(len(x), n_rows):
+            x_piece = x[piece]
+            places = None if rows is None else rows[piece]
+            draw = row_noise(x_piece, self.seed, self.n_components)
+            z = self.start.codes(x_piece, places, self.prior, draw)
+            term = DataTerm(x_piece, self.generator, self.likelihood)
+            if self.coupling is not None:
+                term = self.coupling(term)
+            solutions.append(self.solver.solve(term, z, self.prior, draw))
+        if len(solutions) == 1:
+            return solutions[0]
+        return Solution(
+            torch.cat([solution.z for solution in solutions]),
+            torch.cat([solution.energy for solution in solutions]),
+            torch.cat([solution.not_converged for solution in solutions]),
+        )
+
+    def check(self, solution):
+        """Raise a ValueError if the inference of any row has diverged."""
+        diverged = ~solution.energy.isfinite()
+        if diverged.any():
+            message = _messages.INFERENCE_DIVERGED.format(
+                n_failed=int(diverged.sum()),
+                n_rows=len(diverged),
+                advice=self.solver.advice(solution.z[~diverged], self),
+            )
+            raise ValueError(message)
+
+    def loss(self, x, rows, draw):
+        """Return what training minimises: the data term at inferred codes (Eq. 8).
+
+        `draw(*shape)` returns standard normal values. The results are the loss of each
+        row, (n,), for autograd; a dictionary of what the curves of training show of
+        each row; and the codes whose energy is higher than at the start of inference.
+        """
+        solution = self.infer(x, rows)
+        self.check(solution)
+        z = solution.z
+        n_active = (self.prior.slab_proba(z) > 0.5).sum(1)
+        if self.redraw_spike:
+            z = self.prior.redraw_spike(z, draw)
+        output = forward(self.generator, z)
+        if self.memory is not None:
+            self.memory.update(rows, z, output.detach())
+        loss = self.likelihood.energy(x, output)
+        figures = {"loss": loss.detach() + self.prior.energy(z), "n_active": n_active}
+        diverging = z[:0] if self.solver.monotone else z[solution.not_converged]
+        return loss, figures, diverging
+
+    def log_likelihood(self, x, z):
+        """Return Laplace's estimate of log p(x) of each row around the codes `z`."""
+        return laplace_log_likelihood(x, z, self)

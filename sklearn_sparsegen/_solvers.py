@@ -1,0 +1,114 @@
+"""The protocol of solvers, and the paper's gradient steps.
+
+A solver, this one or that of `_proximal.py`, has
+
+* `solve(term, z, prior, draw)`, which returns a `Solution`. `term` is the data term of
+  the rows, which the solver may modify; `z` is where to start, of shape (n, k) or
+  (1, k); `draw()` returns standard normal values of shape (n, k);
+* `check(prior)`, which raises a ValueError if the solver does not suit the prior;
+* `monotone`: whether no row ends at a higher energy than it started at;
+* `advice(z, model)` and `explain(z, rows, n_rows, model)`, sentences for a user whose
+  inference diverges, or does not converge for some rows, around the codes `z`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from . import _messages
+from ._energy import stiffest_direction
+
+
+@dataclass
+class Solution:
+    """Codes `z` (n, k), their energy (n,), and which rows did not converge (n,).
+
+    The energy is None for codes that are not inferred through the generator.
+    """
+
+    z: torch.Tensor
+    energy: torch.Tensor | None
+    not_converged: torch.Tensor
+
+    def __getitem__(self, rows):
+        """Return the solution of some of the rows."""
+        energy = None if self.energy is None else self.energy[rows]
+        return Solution(self.z[rows], energy, self.not_converged[rows])
+
+
+@dataclass(frozen=True)
+class GradientSteps:
+    """The paper's solver: steps along the gradient of the log posterior (Eq. 6, 7).
+
+    Each of the `n_steps` steps adds `step_size**2 / 2` times the gradient to the code.
+    With `langevin` it also adds `step_size` times standard normal noise, so that the
+    steps sample from the posterior instead of maximising it. A row has not converged if
+    its energy is higher than at the start; noise may well raise it, so this is not
+    tested with noise. `remedies` tells the user what to change where steps are too
+    long.
+    """
+
+    n_steps: int
+    step_size: float
+    langevin: bool = False
+    remedies: str = "Reduce step_size, increase sigma or rescale X."
+
+    monotone = False
+
+    @staticmethod
+    def check(prior):
+        """Raise a ValueError if the prior has no gradient."""
+        if not prior.smooth:
+            raise ValueError(_messages.PRIOR_WITHOUT_GRADIENT)
+
+    @torch.no_grad()
+    def solve(self, term, z, prior, draw=None):
+        """Take the steps from the codes `z`."""
+        start = z
+        eta = self.step_size**2 / 2
+        # The first step may start at one code for all rows; it makes z and the buffer.
+        gradient = term.gradient(z)
+        weight = prior.weight(z)
+        z = torch.addcmul(z, z, weight, value=-eta).sub(gradient, alpha=eta)
+        weight = torch.empty_like(z)
+        for step in range(self.n_steps):
+            if step:
+                gradient = term.gradient(z)
+                torch.addcmul(z, z, prior.weight(z, out=weight), value=-eta, out=z)
+                z.sub_(gradient, alpha=eta)
+            if self.langevin:
+                z.add_(draw(), alpha=self.step_size)
+        before, energy = (term.value(c) + prior.energy(c) for c in (start, z))
+        rounding = term.x.shape[1] * torch.finfo(z.dtype).eps * before.abs()
+        is_higher = energy > before + rounding
+        return Solution(z, energy, is_higher & (not self.langevin))
+
+    def advice(self, z, model):
+        """Tell a step size that is stable around the codes `z`."""
+        # A few rows are enough for two digits.
+        codes = torch.cat([z[:20], z.new_zeros(1, z.shape[1])])
+        return _messages.STEP_TOO_LONG.format(
+            step_size=self.step_size,
+            sigma=model.likelihood.sigma,
+            stable=stable_step_size(codes, model),
+            remedies=self.remedies,
+        )
+
+    def explain(self, z, rows, n_rows, model):
+        """Say that the energy of `rows`, whose codes are `z`, is higher than before."""
+        return _messages.ENERGY_ROSE.format(
+            n_failed=len(rows), n_rows=n_rows, advice=self.advice(z, model)
+        )
+
+
+def stable_step_size(z, model):
+    """Return the largest `step_size` at which gradient steps do not diverge at `z`.
+
+    Steps of length s^2/2 are stable below 2/L, where L is the curvature of the energy:
+    that of the data term plus that of -log p(z). The latter is largest at 0, where it
+    equals the prior's weight.
+    """
+    _, curvature = stiffest_direction(z, model.generator, model.likelihood)
+    of_prior = model.prior.weight(torch.zeros(1, dtype=z.dtype)).item()
+    return 2 / math.sqrt(curvature.max().item() + of_prior)

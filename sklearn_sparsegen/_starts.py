@@ -1,0 +1,158 @@
+"""Starts: the codes at which inference begins.
+
+A start has `codes(x, rows, prior, draw)`, which returns codes of shape (n, k), or
+(1, k) for one code that all rows share. `rows` are the places of the rows of x in the
+training data, None in `transform`, and `draw()` returns standard normal values.
+
+A start that remembers training has a memory with `update(rows, z, output)`, which is
+called for each batch with its codes and what the generator makes of them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from ._likelihoods import difference
+from ._linear_layers import linear
+
+_MEMORY = 20  # batches, about, after which the weight of a batch has faded
+_RIDGE = 1e-3  # part of the mean variance of the codes; keeps their covariance definite
+_TINY = 1e-30  # the same for codes that are all equal
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Inference starts at zero."""
+
+    n_components: int
+
+    def codes(self, x, rows, prior, draw):
+        """Return one code of zeros for all rows."""
+        return x.new_zeros(1, self.n_components)
+
+
+class StandardNormal:
+    """Inference starts at a draw from the standard normal distribution."""
+
+    def codes(self, x, rows, prior, draw):
+        """Return a draw for each row."""
+        return draw()
+
+
+class PriorDraw:
+    """Inference starts at a draw from the prior."""
+
+    def codes(self, x, rows, prior, draw):
+        """Return a draw for each row."""
+        return prior.sample(draw)
+
+
+@dataclass
+class Linear:
+    """Inference starts at the codes under the affine map nearest to the generator.
+
+    The posterior under that map is normal. A proximal step of the prior thresholds its
+    mean, with its variances for the step sizes. In the first epoch, when there are no
+    moments, inference starts at zero.
+    """
+
+    moments: "CodeMoments"
+    sigma: float
+
+    @cached_property
+    def _posterior(self):
+        return self.moments.posterior(self.sigma) if self.moments.n_rows else None
+
+    def codes(self, x, rows, prior, draw):
+        """Return a code for each row, or one code of zeros."""
+        if self._posterior is None:
+            return x.new_zeros(1, len(self.moments.covariance))
+        mean, variance = self._posterior
+        z = mean(x)
+        return prior.prox(z, variance, z)[0]
+
+
+@dataclass
+class Chains:
+    """Inference of a row of training data starts where it ended in the last epoch.
+
+    This is a start and its memory: `positions` are the codes of all training data, on
+    the CPU, and change in place.
+    """
+
+    positions: torch.Tensor
+
+    def codes(self, x, rows, prior, draw):
+        """Return the codes at which the chains of these rows are."""
+        return self.positions[rows].to(x.device)
+
+    def update(self, rows, z, output):
+        """Move the chains of these rows to the codes `z`."""
+        self.positions[rows] = z.to(self.positions.device)
+
+
+class CodeMoments(nn.Module):
+    r"""Means and covariances of codes and of what the generator makes of them.
+
+    The affine map nearest to the generator over these codes, in the mean square,
+    follows from them ("statistical linearisation"). Under this map, and with the mean
+    and the covariance of the codes for the prior, the posterior of a code is normal:
+
+    .. math:: E[z | x] = \bar z + S (S + C C^\top / \sigma^2)^{-1} C
+              (x - \bar x) / \sigma^2, \qquad
+              \mathrm{Cov}[z | x] = S (S + C C^\top / \sigma^2)^{-1} S
+
+    with S the covariance of z plus a small multiple of the identity, and C that of z
+    and G(z), (k, D). Older batches fade exponentially. As a module it moves and is
+    saved with the generator.
+    """
+
+    def __init__(self, n_components, n_features):
+        super().__init__()
+        self.n_rows = 0.0  # sum of the weights of the rows seen
+        # The mean is that of z and G(z) side by side; the covariance has the rows of z.
+        width = n_components + n_features
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("covariance", torch.zeros(n_components, width))
+
+    @torch.no_grad()
+    def update(self, rows, z, output):
+        """Include the codes of a batch and the generator's output."""
+        self.n_rows = len(z) + (1 - 1 / _MEMORY) * self.n_rows
+        rate = len(z) / self.n_rows
+        # The covariance within the batch, plus that between the batch and those before.
+        # Rounding would drown a difference of raw moments where means are large.
+        joint = torch.cat([z, output], dim=1)
+        mean = joint.mean(0)
+        joint -= mean
+        shift = mean - self.mean
+        k = z.shape[1]
+        self.covariance.lerp_(joint[:, :k].T @ joint / len(z), rate)
+        self.covariance.addr_(shift[:k], shift, alpha=rate * (1 - rate))
+        self.mean.lerp_(mean, rate)
+
+    def posterior(self, sigma):
+        """Return the posterior's mean as a function of x, and its variances (1, k).
+
+        The mean takes features that are NaN at their own mean.
+        """
+        k = len(self.covariance)
+        covariance, cross = self.covariance.double().tensor_split([k], dim=1)
+        identity = torch.eye(k).to(covariance)
+        ridge = _RIDGE * covariance.diagonal().mean() + _TINY
+        root = torch.linalg.cholesky(covariance + ridge * identity)
+        white = torch.linalg.solve_triangular(root, cross / sigma, upper=False)
+        # I + W W' = R'R, with R from a QR decomposition. Where sigma is small, rounding
+        # would lose I in the sum.
+        factor = torch.linalg.qr(torch.cat([white.T, identity]), mode="r").R.T
+        half = torch.linalg.solve_triangular(factor, root.T, upper=False)
+        white = torch.linalg.solve_triangular(factor, white, upper=False)
+        gain = (half.T @ white / sigma).to(self.mean)
+        code_mean, data_mean = self.mean.tensor_split([k])
+
+        def mean(x):
+            return linear(difference(x, data_mean), -gain, code_mean)
+
+        return mean, half.square().sum(0, keepdim=True).to(self.mean)

@@ -1,0 +1,101 @@
+"""Training: one epoch of Algorithm 1, the schedule of alpha, and when to stop."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+
+_PATIENCE = 5  # epochs, in one of which the loss must fall
+
+
+# Without this decorator, an interrupt inside torch's own switches of gradients would
+# leave them off.
+@torch.enable_grad()
+def train_epoch(model, batches, optimizer, draw):
+    """Take one step of the optimiser for each batch (Algorithm 1).
+
+    `batches` is any iterable of pairs: the places of the rows in the training data, and
+    the rows as a tensor. `draw(*shape)` returns standard normal values.
+
+    Returns the means over all rows of what `model.loss` shows, and the codes whose
+    energy is higher than at the start of inference.
+    """
+    totals, n_rows, all_diverging = {}, 0, []
+    for rows, x in batches:
+        loss, figures, diverging = model.loss(x, rows, draw)
+        optimizer.zero_grad()
+        loss.mean().backward()
+        optimizer.step()
+        n_rows += len(x)
+        all_diverging.append(diverging)
+        # The sums stay on the device, because reading one would synchronise a GPU.
+        for name, values in figures.items():
+            totals[name] = totals.get(name, 0.0) + values.detach().double().sum()
+    means = {name: total.item() / n_rows for name, total in totals.items()}
+    return means, torch.cat(all_diverging)
+
+
+def make_optimizer(networks, learning_rate, state=None):
+    """Return Adam on all weights of the networks, from its last state if given."""
+    weights = [weight for network in networks for weight in network.parameters()]
+    optimizer = torch.optim.Adam(weights, fused=True)
+    if state is not None:
+        optimizer.load_state_dict(state)
+    optimizer.param_groups[0]["lr"] = learning_rate
+    return optimizer
+
+
+class ConstantSchedule:
+    """The schedule of an encoder in which nothing depends on the epoch.
+
+    `at(epoch)` returns the fitted attributes that an epoch trains with. `left(epoch)`
+    returns a sentence on what has not reached its end then, or "". Epochs count from 1.
+    """
+
+    def at(self, epoch):
+        """Return no attribute."""
+        return {}
+
+    def left(self, epoch):
+        """Return "", as there is nothing to wait for."""
+        return ""
+
+
+@dataclass(frozen=True)
+class AlphaSchedule:
+    """alpha falls by `decay` in each epoch, the first one included (Algorithm 1)."""
+
+    alpha_init: float
+    alpha: float
+    decay: float
+
+    def __post_init__(self):
+        if self.alpha_init < self.alpha:
+            raise ValueError(
+                f"alpha_init={self.alpha_init} must not be below alpha={self.alpha}: "
+                "the schedule lowers alpha."
+            )
+
+    def at(self, epoch):
+        """Return alpha in an epoch."""
+        # Rounded, so that 30 epochs of 0.033 from 1 end at 0.01 exactly.
+        alpha = round(self.alpha_init - self.decay * epoch, 12)
+        return {"alpha_": max(self.alpha, alpha)}
+
+    def left(self, epoch):
+        """Return a sentence as long as alpha has not reached its end."""
+        alpha = self.at(epoch)["alpha_"]
+        if alpha == self.alpha:
+            return ""
+        return f"alpha_={alpha:.4g} has not come down to alpha={self.alpha}"
+
+
+def loss_has_converged(losses, tol):
+    """Return whether none of the last 5 losses is well below all losses before it.
+
+    "Well below" means by more than `tol` times its absolute value.
+    """
+    best = itertools.accumulate(losses, min, initial=math.inf)
+    fell = [loss < b - tol * abs(loss) for loss, b in zip(losses, best, strict=False)]
+    return len(losses) > 0 and not any(fell[-_PATIENCE:])
