@@ -127,6 +127,7 @@ def stiffest_direction(z, generator, likelihood):
     for _ in range(10):
         direction = torch.nn.functional.normalize(direction, eps=_TINY)
         (tangent,) = torch.autograd.grad(pulled, u, direction, retain_graph=True)
+        tangent = likelihood.scaled_curvature(output.detach()) * tangent
         (direction,) = torch.autograd.grad(output, z, tangent, retain_graph=True)
     curvature = direction.norm(dim=1) / likelihood.dispersion
     return torch.nn.functional.normalize(direction, eps=_TINY), curvature

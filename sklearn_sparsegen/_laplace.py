@@ -6,7 +6,6 @@ import torch
 from sklearn.utils import gen_batches
 
 from ._energy import jacobian
-from ._likelihoods import difference
 
 _JACOBIAN_BYTES = 2**27  # upper bound of the memory for the Jacobians of some rows
 
@@ -33,16 +32,15 @@ def laplace_log_likelihood(x, z, model):
 
 @torch.no_grad()
 def _estimate(x, z, model):
-    prior, sigma = model.prior, model.likelihood.sigma
+    prior, likelihood, missing = model.prior, model.likelihood, x.isnan()
     output, J = jacobian(model.generator, z)
     support = prior.support(z)
-    observed = ~x.isnan()
-    J *= observed[:, :, None] & support[:, None]
-    residual = difference(x, output) / sigma
-    gradient = -(J.mT @ residual[:, :, None] / sigma).squeeze(2)
-    gradient -= z * prior.weight(z)
+    J *= ~missing[:, :, None] & support[:, None]
+    of_output = likelihood.scaled_gradient(x, output, missing) / likelihood.dispersion
+    gradient = -(J.mT @ of_output[:, :, None]).squeeze(2) - z * prior.weight(z)
     # From here in float64, as the determinant of 800 components overflows float32.
-    hessian = (J.mT @ J).double() / sigma**2
+    hessian = (J.mT @ (likelihood.scaled_curvature(output) * J)).double()
+    hessian /= likelihood.dispersion
     # Entries off the support get a 1, whose logarithm is 0.
     hessian.diagonal(dim1=1, dim2=2).add_(torch.where(support, prior.weight(z), 1))
     factor = torch.linalg.cholesky(hessian)
@@ -50,13 +48,10 @@ def _estimate(x, z, model):
     whitened = torch.linalg.solve_triangular(
         factor, gradient.double()[:, :, None], upper=False
     )
-    log_joint = (
-        prior.log_prob(z.double()).sum(1)
-        - residual.double().square().sum(1) / 2
-        - model.likelihood.constant(observed.double().sum(1))
-    )
     return (
-        log_joint
+        prior.log_prob(z.double()).sum(1)
+        - likelihood.energy(x.double(), output.double())
+        - likelihood.constant((~missing).double().sum(1))
         + support.double().sum(1) * math.log(2 * math.pi) / 2
         - half_log_det
         + whitened.square().sum((1, 2)) / 2

@@ -62,6 +62,13 @@ class NormalLikelihood:
         norm = torch.linalg.vector_norm(residual, dim=1)
         return norm.square_() / (2 * self.dispersion), residual
 
+    def scaled_curvature(self, output):
+        """Return the energy's second derivative by the output, times `dispersion`.
+
+        It has shape (n, D), or is a number if it is the same everywhere.
+        """
+        return 1.0
+
     def constant(self, n_features):
         """Return what -log p(x | z) of so many features has beyond the energy."""
         return n_features * math.log(2 * math.pi * self.dispersion) / 2
