@@ -35,23 +35,18 @@ def float_dtype(X):
 
 
 def to_tensor(array, like):
-    """Copy `array` to a tensor.
-
-    It is always a copy, because `torch.from_numpy` rejects negative strides and warns
-    about read-only memory, which joblib gives to its workers.
-    """
+    """Copy `array` to a tensor."""
+    # A copy, because `torch.from_numpy` rejects negative strides and warns about
+    # read-only memory, which joblib gives to its workers.
     dtype = np.float64 if like.dtype == torch.float64 else np.float32
     tensor = torch.from_numpy(np.array(array, dtype=dtype, order="C"))
     return tensor.to(like.device)
 
 
 def tensor_batches(X, batch_size, like, order=None):
-    """Yield the rows of `X`, or those that `order` lists, as tensors of `batch_size`.
-
-    Many batches move to the device at once, because each move makes the CPU and a GPU
-    synchronise.
-    """
+    """Yield the rows of X, or those that `order` lists, as tensors of `batch_size`."""
     row_bytes = X.shape[1] * like.element_size()
+    # Many batches move to the device at once, because each move synchronises a GPU.
     n_batches = max(1, _PIECE_BYTES // (row_bytes * batch_size))
     for piece in gen_batches(len(X), n_batches * batch_size):
         rows = X[piece] if order is None else X[order[piece]]

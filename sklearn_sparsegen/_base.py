@@ -16,12 +16,12 @@ from scipy import sparse
 from sklearn import base
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_scalar, get_tags
+from sklearn.utils import check_array, check_scalar, gen_batches, get_tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
-from ._inference import infer_batches, map_codes
+from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 from ._random import draw_seed, seeded_noise
@@ -35,10 +35,7 @@ class BaseEncoder(
     base.BaseEstimator,
     ABC,
 ):
-    """Base of the encoders: one generator, and a code for each row of data.
-
-    `SparseGeneratorEncoder` describes the parameters and the fitted attributes.
-    """
+    """Base of the encoders; `SparseGeneratorEncoder` describes the parameters."""
 
     n_components: int = parameter(200, COUNT, kw_only=False)
     sigma: float = parameter(0.3, POSITIVE)
@@ -138,8 +135,7 @@ class BaseEncoder(
         schedule = self._make_schedule()
         if not continues:
             self._initialise(X)
-        # The target of a generator is X itself. Without a y, scikit-learn's
-        # ScoringMonitor would call no scorer.
+        # Without a y, scikit-learn's ScoringMonitor would call no scorer.
         data = {"estimator": self, "X": X, "y": X if y is None else y}
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(**data)
@@ -175,9 +171,13 @@ class BaseEncoder(
         _generators.check_generator(
             self.generator_, self.n_components, self.n_features_in_
         )
-        return _training.make_optimizer(
-            self._networks().values(), self.learning_rate_init, self._optimizer_state
-        )
+        networks = self._networks().values()
+        weights = [weight for network in networks for weight in network.parameters()]
+        optimizer = torch.optim.Adam(weights, fused=True)
+        if self._optimizer_state is not None:
+            optimizer.load_state_dict(self._optimizer_state)
+        optimizer.param_groups[0]["lr"] = self.learning_rate_init
+        return optimizer
 
     def _run_epochs(self, X, schedule, optimizer, context, data):
         """Run epochs until there is a reason to stop; return what to warn of."""
@@ -291,16 +291,21 @@ class BaseEncoder(
         mean = self._likelihood().mean
         return self._map_codes(X, lambda z: mean(self.generator_(z)))
 
+    @torch.no_grad()
     def _map_codes(self, Z, function):
-        """Validate codes and apply a function of tensors to them."""
+        """Apply a function of tensors to codes, batch by batch."""
         Z = check_array(Z, accept_sparse="csr", input_name="X", estimator=self)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X holds codes of {Z.shape[1]} components, but "
                 f"{type(self).__name__} has n_components={self.n_components_}."
             )
-        like = next(self.generator_.parameters())
-        return map_codes(Z, function, self.batch_size, like)
+        like, parts = next(self.generator_.parameters()), []
+        for batch in gen_batches(Z.shape[0], self.batch_size):
+            z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
+            part = _arrays.to_array(function(_arrays.to_tensor(z, like)))
+            parts.append(part.astype(_arrays.float_dtype(Z), copy=False))
+        return np.concatenate(parts)
 
     @torch.no_grad()
     def sample(self, n_samples=1):

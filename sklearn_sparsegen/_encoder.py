@@ -63,9 +63,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         in evaluation mode, so that rows do not interact.
 
     image_shape : array-like of int or None, default=None
-        Height, width and, if it is not 1, number of channels of an image, in the order
-        of a row's values. The convolutional generator needs it, with a height and a
-        width that are multiples of 4.
+        Height, width and, if it is not 1, number of channels of an image, for the
+        convolutional generator; height and width must be multiples of 4.
 
     max_iter : int, default=100
         Maximum number of epochs.
@@ -199,8 +198,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     -----
     `solver`, `n_steps`, `step_size`, `tol`, `init`, `threshold`, `n_nonzero_coefs` and
     `sparse_output` are read when `transform` runs, so `set_params` after `fit` takes
-    effect. Where gradient steps are too long to be stable, an error or a warning tells
-    a step size that is stable.
+    effect. Where gradient steps are too long, an error or a warning tells a step size
+    that is stable.
 
     References
     ----------

@@ -4,9 +4,8 @@ The energy of a row of data x with the code z is
 
     E(z) = |x - G(z)|^2 / (2 sigma^2) - log p(z),
 
-which is -log p(x, z) of Eq. 3 up to a constant. The data term is the first of the two,
-or what another likelihood puts in its place. Data x have shape (n, D) and codes z
-(n, k), or (1, k) for one code that all rows share, which costs one row forward.
+which is -log p(x, z) of Eq. 3 up to a constant. The data term is the first of the two.
+Data x have shape (n, D) and codes z (n, k), or (1, k) for one code that all rows share.
 """
 
 import torch
@@ -25,11 +24,9 @@ class Autograd:
 
     @torch.no_grad()
     def output(self, z):
-        """Return G(z)."""
         return self._generator(z)
 
     def output_and_pullback(self, z, n_rows):
-        """Return G(z), and a function that multiplies gradients by J'."""
         z = z.detach().expand(n_rows, -1)
         with torch.enable_grad():
             z.requires_grad_()

@@ -72,10 +72,9 @@ def convolutional_generator(
 ):
     """Return a generator of images by transposed convolutions, which double the size.
 
-    A row holds an image of `image_shape`, which is height, width and, unless it is 1,
-    the number of channels. Height and width must be multiples of `2 ** len(channels)`.
-    A linear layer makes the first hidden layer, of `channels[0]` channels. Transposed
-    convolutions make the other hidden layers and the image.
+    `image_shape` is height, width and, unless it is 1, the number of channels. Height
+    and width must be multiples of `2 ** len(channels)`. A linear layer makes the first
+    hidden layer, and transposed convolutions the others and the image.
     """
     if image_shape is None:
         raise ValueError(

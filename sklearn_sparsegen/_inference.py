@@ -4,18 +4,16 @@ import warnings
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import gen_batches
 
-from ._arrays import float_dtype, pad_rows, tensor_batches, to_array, to_tensor
+from ._arrays import pad_rows, tensor_batches, to_array
 
 
 def infer_batches(model, X, batch_size, refinement=None):
     """Yield the data and the `Solution` of each batch of an array.
 
-    A refinement, if there is one, follows the inference of each batch. At the end there
-    is a warning about the rows whose inference did not converge.
+    A refinement may follow inference. At the end there is a warning about the rows
+    whose inference did not converge.
     """
     n_rows, multiple = model.batch_shape(batch_size)
     failures, n_seen = {}, 0
@@ -40,14 +38,3 @@ def infer_batches(model, X, batch_size, refinement=None):
         rows = np.unique(np.concatenate(rows))
         message = solver.explain(torch.cat(codes), rows, len(X), model)
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
-
-
-@torch.no_grad()
-def map_codes(Z, function, batch_size, like):
-    """Apply a function of tensors to an array of codes, dense or CSR, by batches."""
-    parts = []
-    for batch in gen_batches(Z.shape[0], batch_size):
-        z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
-        part = to_array(function(to_tensor(z, like)))
-        parts.append(part.astype(float_dtype(Z), copy=False))
-    return np.concatenate(parts)

@@ -11,19 +11,13 @@ _JACOBIAN_BYTES = 2**27  # upper bound of the memory for the Jacobians of some r
 
 
 def laplace_log_likelihood(x, z, model):
-    r"""Return Laplace's estimate of log p(x) of each row around the codes `z`, in nats.
+    """Return Laplace's estimate of log p(x) of each row around the codes `z`, in nats.
 
-    .. math:: \log p(x, z) + \frac{k}{2} \log 2\pi - \frac{1}{2} \log\det H
-              + \frac{1}{2} g^\top H^{-1} g
-
-    with g the gradient of log p(x, z) and H = J'J / sigma^2 + diag(w(z)), w the prior's
-    weight and J the generator's Jacobian. H is positive definite for every z. The last
-    term allows for codes that have not converged to the maximum. The estimate is exact
-    for a linear generator and a normal prior.
+    `ScoreMixin.score_samples` has the formula. H is positive definite for every z, and
+    the last term allows for codes that have not converged to the maximum.
 
     Entries to which the prior gives a mass and no density are left out of k, g and H;
-    their mass is in log p(x, z). Features of x that are NaN are left out of D and J: p
-    is the density of the others.
+    their mass is in log p(x, z). Features of x that are NaN are left out of p and J.
     """
     row_bytes = x.element_size() * x.shape[1] * z.shape[1]
     pieces = gen_batches(len(x), max(1, _JACOBIAN_BYTES // row_bytes))

@@ -18,10 +18,7 @@ def difference(x, output):
 
 @dataclass(frozen=True)
 class NormalLikelihood:
-    r"""Independent normal noise: p(x | z) = N(x; G(z), sigma^2 I), Eq. 2.
-
-    `sigma` is the standard deviation of the noise, in units of x.
-    """
+    """Normal noise of standard deviation sigma: p(x | z) = N(x; G(z), sigma^2 I)."""
 
     sigma: float
 

@@ -101,8 +101,7 @@ def row_multiple(network):
     """Return a number of rows in whose multiples rounding is the same for every row.
 
     A CPU rounds a row differently in a product of few rows, and at the end of a
-    thread's share of the work that does not fill a vector instruction. The steps of
-    inference amplify the difference.
+    thread's share that does not fill a vector instruction. Inference amplifies this.
     """
     layers = linear_layers(network)
     if layers is None:
@@ -131,7 +130,6 @@ class LinearLayers:
             self._layers.append((weight, bias, transposed, *functions))
 
     def output(self, z):
-        """Return G(z)."""
         return self._outputs(z)[-1]
 
     def output_and_pullback(self, z, n_rows):

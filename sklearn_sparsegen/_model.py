@@ -1,6 +1,6 @@
-"""The model: a prior, a generator, a likelihood, a start and a solver, joined.
+"""The model joins a prior, a generator, a likelihood, a start and a solver.
 
-Every encoder trains and uses one object with the methods of `Model` and the attributes
+Every encoder uses one object with the methods of `Model` and its attributes
 `generator`, `prior`, `likelihood`, `solver` and `refinement`.
 """
 
@@ -64,8 +64,7 @@ class Model:
     def infer(self, x, rows=None):
         """Return the `Solution` for the data `x`, which the caller is to `check`.
 
-        `rows` are the places of the data in the training data, None if they are not in
-        it.
+        `rows` are their places in the training data, or None.
         """
         n_rows = _CPU_ROWS if x.is_cpu and self.coupling is None else len(x)
         solutions = []
@@ -100,9 +99,9 @@ class Model:
     def loss(self, x, rows, draw):
         """Return what training minimises: the data term at inferred codes (Eq. 8).
 
-        `draw(*shape)` returns standard normal values. The results are the loss of each
-        row, (n,), for autograd; a dictionary of what the curves of training show of
-        each row; and the codes whose energy is higher than at the start of inference.
+        The results are the loss of each row, for autograd; a dictionary of what the
+        curves of training show of each row; and the codes whose energy is higher than
+        at the start of inference. `draw(*shape)` returns standard normal values.
         """
         solution = self.infer(x, rows)
         self.check(solution)

@@ -77,7 +77,6 @@ class SpikeSlab:
         return self._spike_logit(z).neg_().sigmoid_()
 
     def energy(self, z):
-        """Return -log p of each code."""
         if self.alpha < 1e-30:  # below this P(slab | 0) underflows in float32
             return -self.log_prob(z).sum(-1)
         # Bayes' theorem, p(z) = alpha N(z; 0, s1^2) / P(slab | z), takes fewer passes.
@@ -87,7 +86,6 @@ class SpikeSlab:
         return square.add_(log_slab).add_(z.shape[-1] * constant)
 
     def support(self, z):
-        """Return which entries have a density: all of them."""
         return torch.ones_like(z, dtype=torch.bool)
 
     def weight(self, z, out=None):
@@ -122,7 +120,6 @@ class SpikeSlab:
         return torch.where(inactive, self.spike_scale * draw(*z.shape), z)
 
     def sample(self, draw):
-        """Sample codes."""
         # "<=" gives the slab at alpha = 1 even where ndtr rounds to 1.
         slab = torch.special.ndtr(draw()) <= self.alpha
         return draw() * torch.where(slab, self.slab_scale, self.spike_scale)
@@ -146,9 +143,8 @@ class PointSpikeSlab:
 
     .. math:: p(z) = (1 - \alpha) \delta_0(z) + \alpha N(z; 0, s_1^2)
 
-    This is the limit of `SpikeSlab` as the spike becomes narrower. Inactive entries of
-    codes are exactly zero. There is no gradient at zero, but the proximal step has a
-    closed form, a hard threshold.
+    It is the limit of `SpikeSlab` as the spike becomes narrower. Inactive entries are
+    exactly zero. It has no gradient at zero, but its proximal step is a hard threshold.
     """
 
     alpha: float
@@ -185,11 +181,9 @@ class PointSpikeSlab:
         return square + torch.where(n_active > 0, n_active * self._cost, 0)
 
     def support(self, z):
-        """Return which entries have a density: the active ones."""
         return (z != 0) | (self.alpha == 1)
 
     def slab_proba(self, z):
-        """Return 0 where an entry is 0, else 1."""
         return self.support(z).to(z.dtype)
 
     def weight(self, z):
@@ -197,7 +191,6 @@ class PointSpikeSlab:
         return torch.full_like(z, self.slab_scale**-2)
 
     def prox(self, v, step, z):
-        """Return the proximal step and its derivative; `z` is not used."""
         shrinkage = 1 + step / self.slab_scale**2
         # 1 where active, else 0. Comparing and selecting takes longer on a CPU.
         excess = v.square().sub_(2 * step * shrinkage * self._cost)
@@ -205,7 +198,6 @@ class PointSpikeSlab:
         return (v * slope).add_(0.0), slope  # the sum turns -0.0 into 0.0
 
     def sample(self, draw):
-        """Sample codes."""
         slab = torch.special.ndtr(draw()) <= self.alpha
         return draw() * self.slab_scale * slab
 
@@ -220,15 +212,10 @@ class LimitedSlab:
     nonnegative = False
 
     def energy(self, z):
-        """Return -log p of each code, up to a constant, on its support."""
         return torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
 
     def prox(self, v, step, z):
-        """Return the proximal step and its derivative; `z` is not used.
-
-        The largest entries are shrunk and the others become zero. Of equal entries
-        those that come first are kept.
-        """
+        # The largest entries are shrunk; of equal entries the first ones are kept.
         largest = v.abs().topk(self.n_active, dim=1).indices
         slope = torch.zeros_like(v).scatter_(1, largest, 1.0)
         slope /= 1 + step / self.slab_scale**2
@@ -248,18 +235,14 @@ class Exponential:
     nonnegative = True
 
     def energy(self, z):
-        """Return -log p of each code up to a constant."""
         return self.rate * z.sum(-1)
 
     def prox(self, v, step, z):
-        """Return the proximal step and its derivative; `z` is not used."""
         u = (v - self.rate * step).clamp_min_(0)
         return u, u.sign()
 
     def slab_proba(self, z):
-        """Return 1 where `z` is active, else 0."""
         return (z > 0).to(z.dtype)
 
     def sample(self, draw):
-        """Sample codes."""
         return torch.special.log_ndtr(draw()) / -self.rate

@@ -48,7 +48,6 @@ class ProximalQuasiNewton:
         return stiffest_direction(origin, self.generator, self.likelihood)
 
     def solve(self, term, z, prior, draw=None, support=None):
-        """Minimise the energy of each row, from the codes `z`."""
         tol, n_steps = self.tol or 0.0, self.n_steps
         z, energy, violation = proximal_steps(
             term, z, prior, self.stiffest, n_steps=n_steps, tol=tol, support=support
@@ -56,11 +55,9 @@ class ProximalQuasiNewton:
         return Solution(z, energy, (violation > tol) & (self.tol is not None))
 
     def advice(self, z, model):
-        """Say what to do where the energy is not finite."""
         return _messages.ENERGY_NOT_FINITE
 
     def explain(self, z, rows, n_rows, model):
-        """Say which rows did not converge."""
         return _messages.TOLERANCE_NOT_REACHED.format(
             n_steps=self.n_steps,
             tol=self.tol,
@@ -130,10 +127,10 @@ def proximal_steps(term, z, prior, stiffest, *, n_steps, tol, support=None):
 
     The data term's Hessian is modelled by 1 / eta, corrected by what the last step has
     shown of it (the BFGS formula with a memory of one step). At first the memory is
-    `stiffest`, a direction and the data term's curvature along it; any will do, and
-    those of the largest curvature save steps. The prior enters by its proximal step
-    `prior.prox(z - eta * gradient, eta)`, corrected for the memory. Each row has a step
-    size `eta` and a memory of its own. A step that would raise its energy is rejected;
+    `stiffest`, a direction and the data term's curvature along it; those of the largest
+    curvature save steps. The prior enters by its proximal step
+    `prior.prox(z - eta * gradient, eta)`, corrected for the memory. Each row has an
+    `eta` and a memory of its own. A step that would raise its energy is rejected, and
     the next one is a shorter proximal step without correction. Entries that a point
     mass holds at zero are not corrected. If the term is not separable, all rows accept
     or reject a step together, and none stops before the others.
@@ -143,10 +140,8 @@ def proximal_steps(term, z, prior, stiffest, *, n_steps, tol, support=None):
     that one more proximal step would save at the step size that the row has reached.
 
     Entries outside `support`, a bool tensor of shape (n, k), must start at zero and
-    stay there. The term is modified: converged rows are removed.
-
-    Returns the codes (n, k), their energy (n,), which is not higher than at the start,
-    and the violation divided by `max(1, |energy|)` (n,).
+    stay there. The term is modified: converged rows are removed. Returns the codes,
+    their energy and the violation divided by `max(1, |energy|)`.
     """
     value, gradient = term.value_and_gradient(z)
     n, k = gradient.shape

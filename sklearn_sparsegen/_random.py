@@ -9,21 +9,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def draw_seed(random_state):
-    """Return an integer seed drawn from `random_state`.
-
-    None takes fresh entropy rather than NumPy's global generator, whose state stays as
-    it is.
-    """
-    if random_state is None:
+    """Return an integer seed drawn from `random_state`."""
+    if random_state is None:  # fresh entropy, and not NumPy's global generator
         random_state = np.random.RandomState()
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 class SeededRandomness(TorchDispatchMode):
-    """Context in which the random operations of torch draw from a seed of their own.
+    """Context in which random operations of torch, in this thread, draw from a seed.
 
-    It passes a generator to each operation that accepts one, in this thread alone, so
-    that torch's global generator stays as it is.
+    It passes a generator of its own to each operation that accepts one.
     """
 
     def __init__(self, seed):
@@ -31,7 +26,6 @@ class SeededRandomness(TorchDispatchMode):
         self.generator = torch.Generator().manual_seed(seed)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run `func` with the generator of this context where it accepts one."""
         kwargs = dict(kwargs or {})
         if "generator" in func.overloadpacket.overloads():  # rand, randn, randint, ...
             func = func.overloadpacket.generator
@@ -58,8 +52,8 @@ def seeded_noise(seed, like):
 def row_noise(x, seed, n_components):
     """Return a function `draw()` of standard normal codes, with a stream for each row.
 
-    The key of a stream is made of `seed`, a tuple of int, and of the values of the row
-    of x. So what is drawn for a row depends neither on its place nor on other rows.
+    The key of a stream is made of `seed`, a tuple of int, and of the values of the row,
+    so that what is drawn for a row depends neither on its place nor on other rows.
     """
     streams = []  # opened at the first draw, as most inference needs no noise
     dtype = np.float64 if x.dtype == torch.float64 else np.float32

@@ -32,7 +32,6 @@ class Solution:
     not_converged: torch.Tensor
 
     def __getitem__(self, rows):
-        """Return the solution of some of the rows."""
         energy = None if self.energy is None else self.energy[rows]
         return Solution(self.z[rows], energy, self.not_converged[rows])
 
@@ -44,9 +43,8 @@ class GradientSteps:
     Each of the `n_steps` steps adds `step_size**2 / 2` times the gradient to the code.
     With `langevin` it also adds `step_size` times standard normal noise, so that the
     steps sample from the posterior instead of maximising it. A row has not converged if
-    its energy is higher than at the start; noise may well raise it, so this is not
-    tested with noise. `remedies` tells the user what to change where steps are too
-    long.
+    its energy is higher than at the start, which is not tested with noise. `remedies`
+    tells the user what to change where steps are too long.
     """
 
     n_steps: int
@@ -58,13 +56,11 @@ class GradientSteps:
 
     @staticmethod
     def check(prior):
-        """Raise a ValueError if the prior has no gradient."""
         if not prior.smooth:
             raise ValueError(_messages.PRIOR_WITHOUT_GRADIENT)
 
     @torch.no_grad()
     def solve(self, term, z, prior, draw=None):
-        """Take the steps from the codes `z`."""
         start = z
         eta = self.step_size**2 / 2
         # The first step may start at one code for all rows; it makes z and the buffer.
@@ -96,7 +92,6 @@ class GradientSteps:
         )
 
     def explain(self, z, rows, n_rows, model):
-        """Say that the energy of `rows`, whose codes are `z`, is higher than before."""
         return _messages.ENERGY_ROSE.format(
             n_failed=len(rows), n_rows=n_rows, advice=self.advice(z, model)
         )
@@ -105,9 +100,8 @@ class GradientSteps:
 def stable_step_size(z, model):
     """Return the largest `step_size` at which gradient steps do not diverge at `z`.
 
-    Steps of length s^2/2 are stable below 2/L, where L is the curvature of the energy:
-    that of the data term plus that of -log p(z). The latter is largest at 0, where it
-    equals the prior's weight.
+    Steps of length s^2/2 are stable below 2/L, where L is the curvature of the energy.
+    That of -log p(z) is largest at 0, where it equals the prior's weight.
     """
     _, curvature = stiffest_direction(z, model.generator, model.likelihood)
     of_prior = model.prior.weight(torch.zeros(1, dtype=z.dtype)).item()

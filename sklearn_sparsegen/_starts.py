@@ -4,8 +4,8 @@ A start has `codes(x, rows, prior, draw)`, which returns codes of shape (n, k), 
 (1, k) for one code that all rows share. `rows` are the places of the rows of x in the
 training data, None in `transform`, and `draw()` returns standard normal values.
 
-A start that remembers training has a memory with `update(rows, z, output)`, which is
-called for each batch with its codes and what the generator makes of them.
+A memory has `update(rows, z, output)`, which training calls for each batch with its
+codes and what the generator makes of them.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,6 @@ class Zeros:
     n_components: int
 
     def codes(self, x, rows, prior, draw):
-        """Return one code of zeros for all rows."""
         return x.new_zeros(1, self.n_components)
 
 
@@ -37,7 +36,6 @@ class StandardNormal:
     """Inference starts at a draw from the standard normal distribution."""
 
     def codes(self, x, rows, prior, draw):
-        """Return a draw for each row."""
         return draw()
 
 
@@ -45,7 +43,6 @@ class PriorDraw:
     """Inference starts at a draw from the prior."""
 
     def codes(self, x, rows, prior, draw):
-        """Return a draw for each row."""
         return prior.sample(draw)
 
 
@@ -85,11 +82,9 @@ class Chains:
     positions: torch.Tensor
 
     def codes(self, x, rows, prior, draw):
-        """Return the codes at which the chains of these rows are."""
         return self.positions[rows].to(x.device)
 
     def update(self, rows, z, output):
-        """Move the chains of these rows to the codes `z`."""
         self.positions[rows] = z.to(self.positions.device)
 
 
@@ -105,8 +100,7 @@ class CodeMoments(nn.Module):
               \mathrm{Cov}[z | x] = S (S + C C^\top / \sigma^2)^{-1} S
 
     with S the covariance of z plus a small multiple of the identity, and C that of z
-    and G(z), (k, D). Older batches fade exponentially. As a module it moves and is
-    saved with the generator.
+    and G(z). Older batches fade exponentially. Being a module, it moves with others.
     """
 
     def __init__(self, n_components, n_features):

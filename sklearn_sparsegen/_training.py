@@ -36,16 +36,6 @@ def train_epoch(model, batches, optimizer, draw):
     return means, torch.cat(all_diverging)
 
 
-def make_optimizer(networks, learning_rate, state=None):
-    """Return Adam on all weights of the networks, from its last state if given."""
-    weights = [weight for network in networks for weight in network.parameters()]
-    optimizer = torch.optim.Adam(weights, fused=True)
-    if state is not None:
-        optimizer.load_state_dict(state)
-    optimizer.param_groups[0]["lr"] = learning_rate
-    return optimizer
-
-
 class ConstantSchedule:
     """The schedule of an encoder in which nothing depends on the epoch.
 
@@ -54,11 +44,9 @@ class ConstantSchedule:
     """
 
     def at(self, epoch):
-        """Return no attribute."""
         return {}
 
     def left(self, epoch):
-        """Return "", as there is nothing to wait for."""
         return ""
 
 
@@ -78,7 +66,6 @@ class AlphaSchedule:
             )
 
     def at(self, epoch):
-        """Return alpha in an epoch."""
         # Rounded, so that 30 epochs of 0.033 from 1 end at 0.01 exactly.
         alpha = round(self.alpha_init - self.decay * epoch, 12)
         return {"alpha_": max(self.alpha, alpha)}

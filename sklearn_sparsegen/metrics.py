@@ -7,16 +7,12 @@ from scipy import sparse
 def peak_signal_noise_ratio(X_true, X_pred, *, data_range=1.0):
     r"""Peak signal-to-noise ratio of each row, :math:`10 \log_{10}(R^2 / MSE)`.
 
-    The paper's tables hold twice this figure, taken of the mean squared error over all
-    rows.
+    The paper's tables have twice this figure, of the mean squared error over all rows.
 
     Parameters
     ----------
-    X_true : array-like of shape (n_samples, n_features)
-        Data.
-
-    X_pred : array-like of shape (n_samples, n_features)
-        Reconstructions.
+    X_true, X_pred : array-like of shape (n_samples, n_features)
+        Data, and their reconstructions.
 
     data_range : float, default=1.0
         R, the difference between the largest and the smallest value possible.

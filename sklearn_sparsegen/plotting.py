@@ -8,22 +8,16 @@ class ReconstructionDisplay:
 
     Parameters
     ----------
-    images : ndarray of shape (n_images, height, width[, channels])
-        Images.
-
-    reconstructions : ndarray of the same shape
-        Their reconstructions.
+    images, reconstructions : ndarray of shape (n_images, height, width[, channels])
+        Images, and what is reconstructed from their codes.
 
     codes : ndarray of shape (n_images, n_components)
-        Their codes.
+        Codes of the images.
 
     Attributes
     ----------
-    axes_ : ndarray of matplotlib Axes of shape (3, n_images)
-        Rows of images, reconstructions and codes.
-
-    figure_ : matplotlib Figure
-        The figure.
+    axes_, figure_ : ndarray of Axes of shape (3, n_images), Figure
+        Rows of images, reconstructions and codes, and the figure that holds them.
 
     Examples
     --------
@@ -52,7 +46,7 @@ class ReconstructionDisplay:
             Anything with `transform` and `inverse_transform`.
 
         X : array-like of shape (n_images, n_features)
-            Images, one a row.
+            Images, one per row.
 
         image_shape : tuple of int
             Shape of an image, (height, width) or (height, width, channels).
@@ -78,7 +72,7 @@ class ReconstructionDisplay:
         Parameters
         ----------
         axes : ndarray of matplotlib Axes of shape (3, n_images), default=None
-            Where to draw; a new figure by default.
+            Where to draw. None makes a new figure.
 
         Returns
         -------

@@ -35,10 +35,7 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     The generator is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder`, and the
     prior is standard normal. Codes are drawn from the posterior by a short run of
     Langevin dynamics [1]_, which starts at a new draw from the prior in each epoch and
-    in each call of `transform`:
-
-    .. math:: z \leftarrow z + \frac{s^2}{2} \frac{\partial}{\partial z} \log p(x, z)
-              + s e
+    in each call of `transform`. The user guide has the formula (Eq. 6).
 
     Features of a row that are NaN are not observed: `inverse_transform(transform(X))`
     fills them in.
@@ -79,9 +76,7 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
     chain of Langevin dynamics of its own, which continues from epoch to epoch [1]_.
     `transform` starts at a draw from the prior.
 
-    Features of a row that are NaN are not observed: `inverse_transform(transform(X))`
-    fills them in. There is no `partial_fit`, because a chain belongs to a row of the
-    whole training data.
+    There is no `partial_fit`, because a chain belongs to a row of all training data.
 
     Attributes
     ----------

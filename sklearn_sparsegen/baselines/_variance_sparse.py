@@ -37,12 +37,10 @@ class VarianceHinge:
         return value, -2 * self._weight * (lack / deviation) * centred / n
 
     def value(self, z):
-        """Return the value of each row, of shape (n,)."""
         value = self._term.value(z)
         return value + self._hinge(z, len(value))[0]
 
     def value_and_gradient(self, z):
-        """Return the value of each row and the gradient of their sum, (n, k)."""
         value, gradient = self._term.value_and_gradient(z)
         hinge, hinge_gradient = self._hinge(z, len(value))
         return value + hinge, gradient + hinge_gradient
@@ -64,12 +62,9 @@ class VarianceSparseEncoder(PartialFitMixin, BaseEncoder):
 
     because otherwise codes shrink while the weights of the generator grow. Inference in
     training takes all steps, whatever `tol` is. `transform` leaves the hinge out, so
-    that no row depends on another. The paper adds a second network that predicts codes;
-    here they are inferred.
-
-    There is no `score`, because the hinge, which depends on all rows of a batch, makes
-    the energy no likelihood. Features of a row that are NaN are not observed:
-    `inverse_transform(transform(X))` fills them in.
+    that no row depends on another. The paper adds a second network that predicts codes.
+    The hinge makes the energy no likelihood, so there is no `score`. Features of a row
+    that are NaN are not observed: `inverse_transform(transform(X))` fills them in.
 
     Parameters
     ----------

@@ -24,13 +24,12 @@ _N_DRAWS = 100  # of the likelihood estimate, for each row
 
 @dataclass
 class VariationalModel:
-    """A model with a recognition network; `_model.py` describes the protocol.
+    """A model with a recognition network, with the protocol of `_model.py`.
 
     `encode` maps data to the posterior q(z | x), with independent components. It has a
     `mean`, `log_prob(z)` of each entry, `sample(draw)`, `relaxed_sample(draw)`, which
-    has a gradient, and `figures()` for the curves of training. `make_prior()` returns
-    the prior, which may depend on the weights. `divergence(posterior, prior)` is that
-    of each row, as the loss has it.
+    has a gradient, and `figures()` for the curves. `make_prior()` returns the prior for
+    the present weights. The loss adds `divergence(posterior, prior)` of each row.
     """
 
     generator: torch.nn.Module
@@ -45,7 +44,6 @@ class VariationalModel:
 
     @property
     def prior(self):
-        """The prior for the present weights."""
         return self.make_prior()
 
     def batch_shape(self, batch_size):
@@ -54,12 +52,10 @@ class VariationalModel:
 
     @torch.no_grad()
     def infer(self, x, rows=None):
-        """Return the mean of the posterior."""
         mean = self.encode(x).mean
         return Solution(mean, None, torch.zeros(len(x), dtype=torch.bool))
 
     def check(self, solution):
-        """Raise a ValueError if any code is not finite."""
         if not solution.z.isfinite().all():
             raise ValueError("Codes of X are not finite; rescale X.")
 
@@ -88,8 +84,7 @@ class VariationalModel:
 def add_recognition(encoder, fitted, n_features, n_heads, seed):
     """Add a recognition network to the fitted attributes of an encoder.
 
-    It mirrors the fully connected generator, from data to `n_heads` parameters of the
-    posterior of each component.
+    It mirrors the fully connected generator, and has `n_heads` outputs per component.
     """
     sizes = layer_sizes(encoder.hidden_layer_sizes)[::-1]
     source = functools.partial(
@@ -116,13 +111,11 @@ class NormalPosterior:
         self.scale = (log_variance.clamp(-20, 20) / 2).exp()
 
     def sample(self, draw):
-        """Sample codes."""
         return self.mean + self.scale * draw()
 
     relaxed_sample = sample
 
     def log_prob(self, z):
-        """Return the log density of each entry of `z`."""
         return torch.distributions.Normal(self.mean, self.scale).log_prob(z)
 
     def figures(self):

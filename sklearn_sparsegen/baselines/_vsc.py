@@ -34,7 +34,6 @@ class WarmUp:
     n_epochs: int
 
     def at(self, epoch):
-        """Return the sharpness in an epoch."""
         progress = min(1.0, (epoch - 1) / self.n_epochs) if self.n_epochs else 1.0
         first, last = _SHARPNESS
         return {"_sharpness": first + progress * (last - first)}
@@ -61,7 +60,6 @@ class SpikeSlabPosterior:
 
     @property
     def mean(self):
-        """The mean of each entry."""
         return self.log_slab.exp() * self.slab.mean
 
     def __getitem__(self, rows):
@@ -69,7 +67,6 @@ class SpikeSlabPosterior:
         return SpikeSlabPosterior(*(part[rows] for part in self._parts), self.sharpness)
 
     def sample(self, draw):
-        """Sample codes."""
         active = torch.special.ndtr(draw()) < self.log_slab.exp()
         return active * self.slab.sample(draw)
 
@@ -117,7 +114,6 @@ class PseudoInputPrior:
         self.n_parts = len(posterior.log_slab)
 
     def sample(self, draw):
-        """Sample codes."""
         uniform = torch.special.ndtr(draw()[:, 0])
         part = (uniform * self.n_parts).long().clamp_max(self.n_parts - 1)
         return self.posterior[part].sample(draw)
@@ -148,10 +144,9 @@ class PseudoInputPrior:
 class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     r"""Sparse codes by variational sparse coding.
 
-    The generator and the prior are those of
-    :class:`~sklearn_sparsegen.SparseGeneratorEncoder` with `spike_scale=0`. A
-    recognition network gives mean, variance and probability of the slab of a posterior
-    of the same form [1]_,
+    The prior is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder` with
+    `spike_scale=0`. A recognition network gives mean, variance and probability of the
+    slab of a posterior of the same form [1]_,
 
     .. math:: q(z | x) = \prod_j \gamma_j N(z_j; \mu_j, s_j^2)
               + (1 - \gamma_j) \delta_0(z_j).
@@ -163,9 +158,9 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
               \frac{\gamma_j}{\alpha} \right]
               + (1 - \gamma_j) \log \frac{1 - \gamma_j}{1 - \alpha},
 
-    with z one draw from a relaxation of q. In the relaxation a scaled sigmoid replaces
-    the step from zero to the slab; it becomes sharper in each epoch of a warm-up.
-    `transform` gives the mean of the posterior, :math:`\gamma \mu`.
+    with z one draw from a relaxation of q: a scaled sigmoid, which becomes sharper in
+    each epoch of a warm-up, replaces the step from zero to the slab. `transform` gives
+    the mean of the posterior, :math:`\gamma \mu`.
 
     Parameters
     ----------
@@ -235,20 +230,18 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     def _make_model(self, X=None):
         family = functools.partial(SpikeSlabPosterior, sharpness=self._sharpness)
         encode = functools.partial(recognise, self.recognition_, family, 3)
-        pseudo_inputs, k = self.pseudo_inputs_, self.n_components_
-
-        def fixed(posterior, prior):
-            return posterior.divergence(prior.alpha).sum(1)
-
-        def learned(posterior, prior):
-            return prior.divergence(posterior) + k * prior.penalty(self.alpha)
 
         def make_prior():
-            if pseudo_inputs is None:
+            if self.pseudo_inputs_ is None:
                 return PointSpikeSlab(self.alpha)
-            return PseudoInputPrior(encode(pseudo_inputs.weight))
+            return PseudoInputPrior(encode(self.pseudo_inputs_.weight))
 
-        divergence = fixed if pseudo_inputs is None else learned
+        def divergence(posterior, prior):
+            if self.pseudo_inputs_ is None:
+                return posterior.divergence(self.alpha).sum(1)
+            penalty = self.n_components_ * prior.penalty(self.alpha)
+            return prior.divergence(posterior) + penalty
+
         parts = self._model_parts(X)
         return VariationalModel(
             **parts, encode=encode, make_prior=make_prior, divergence=divergence
