@@ -1,9 +1,10 @@
 """
-What alpha does to the codes
-============================
+How alpha changes the codes
+===========================
 
-The paper's Figure 1, on digits: the prior probability of the slab, `alpha`, goes
-from 1, where the codes are dense, to 0.01.
+This example repeats Figure 1 of the paper on digits. `alpha` is the prior probability
+of the slab. The example shows codes for alpha = 1, where they are dense, for alpha =
+0.5, and for alpha = 0.01.
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +15,7 @@ from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 from sklearn_sparsegen.plotting import ReconstructionDisplay
 
-torch.set_num_threads(1)  # on small matrices more threads wait for each other
+torch.set_num_threads(1)  # with small matrices, several threads are slower than one
 
 X = load_digits(return_X_y=True)[0] / 16
 X_train, X_test = X[:1200], X[1200:]

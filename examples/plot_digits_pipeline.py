@@ -1,16 +1,17 @@
 """
-Sparse codes of digits, and a classifier on them
-================================================
+Sparse codes of digits, and a classifier of the codes
+=====================================================
 
-An encoder in a pipeline: :class:`~sklearn_sparsegen.SparseGeneratorEncoder` learns to
-generate scikit-learn's 8x8 digits from sparse codes, and a classifier reads the codes.
+This example uses an encoder in a pipeline.
+:class:`~sklearn_sparsegen.SparseGeneratorEncoder` learns to generate scikit-learn's 8x8
+digits from sparse codes, and a classifier is trained on the codes.
 """
 
 # %%
 # Fit the pipeline
 # ----------------
-# Pixels go to [0, 1]. A digit has only 64 of them, so the noise is set lower than the
-# default, the spike narrower, and the step shorter to match.
+# The pixels are scaled to [0, 1]. A digit has only 64 pixels. The noise is therefore
+# lower than the default, the spike is narrower, and the step size is smaller to match.
 
 import sys
 
@@ -26,7 +27,7 @@ from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 from sklearn_sparsegen.plotting import ReconstructionDisplay
 
-torch.set_num_threads(1)  # on small matrices more threads wait for each other
+torch.set_num_threads(1)  # with small matrices, several threads are slower than one
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -50,8 +51,8 @@ model = Pipeline([("enc", encoder), ("clf", classifier)]).fit(X_train, y_train)
 # %%
 # Compare
 # -------
-# The same classifier on raw pixels, and on as many principal components as a code has
-# components.
+# The same classifier is trained on the raw pixels, and on as many principal components
+# as a code has components.
 
 raw = MLPClassifier(max_iter=500, random_state=0).fit(X_train, y_train)
 pca = Pipeline(
@@ -70,10 +71,10 @@ print(f"active codes             {active_codes(codes).mean():.1f} of {codes.shap
 # %%
 # Look at the codes
 # -----------------
-# Digits that the encoder has not seen, what the generator makes of their codes, and the
-# codes.
+# The figure shows digits that are not in the training data, their reconstructions from
+# the codes, and the codes.
 
 display = ReconstructionDisplay.from_estimator(encoder, X_test[:8], image_shape=(8, 8))
-if len(sys.argv) > 1:  # run by hand with the name of a file
+if len(sys.argv) > 1:  # the name of a file on the command line
     display.figure_.savefig(sys.argv[1])
 plt.show()

@@ -1,15 +1,15 @@
 """
-Exact zeros, and how many
-=========================
+Exact zeros and a limited number of codes
+=========================================
 
-With `spike_scale=0` and the proximal solver, inactive codes are exactly zero. A limit
-on their number makes them comparable with the codes of a linear dictionary, found by
-orthogonal matching pursuit: how well does each reconstruct images that it has not
-seen, from the same number of codes?
+With `spike_scale=0` and the proximal solver, inactive codes are exactly zero. With a
+limit on the number of active codes, they can be compared with the codes of a linear
+dictionary, which orthogonal matching pursuit finds. This example compares how well both
+methods reconstruct test images from the same number of codes.
 """
 
 # %%
-# Training takes five steps of inference a batch; `transform` may take more.
+# In training, inference takes five steps per batch. `transform` may take more.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -42,8 +42,8 @@ dictionary = MiniBatchDictionaryLearning(
 ).fit(X_train - mean)
 
 # %%
-# Mean PSNR of the test images. The dictionary's images are clipped to the range of the
-# data, which the generator's last layer keeps to by itself.
+# We compute the mean PSNR of the test images. The images of the dictionary are clipped
+# to the range of the data. The last layer of the generator has this range anyway.
 
 counts = [2, 4, 8, 12, 16]
 nonlinear, linear = [], []
@@ -57,8 +57,9 @@ for count in counts:
     print(f"{count:2} codes: {nonlinear[-1]:.1f} dB, dictionary {linear[-1]:.1f} dB")
 
 # %%
-# With two codes the dictionary is ahead, with four they are level; from eight on the
-# generator is ahead, and the more so the more codes there are.
+# With two codes the dictionary is better, and with four codes both are equally good.
+# With eight codes or more the generator is better, and its advantage grows with the
+# number of codes.
 
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(counts, nonlinear, "o-", label="SparseGeneratorEncoder")

@@ -3,16 +3,15 @@ Grid search over alpha, sigma and decay
 =======================================
 
 The score of an encoder is an estimate of the log-likelihood of the data, so a grid
-search can choose its parameters without labels. In a pipeline the score is that of the
-classifier.
+search can choose its parameters without labels. In a pipeline with a classifier, the
+score is that of the classifier.
 """
 
 # %%
-# By likelihood
-# -------------
-# Each of the three parameters has a say: how many codes are active (`alpha`), how
-# closely data are reconstructed (`sigma`), and how fast the codes grow sparse
-# (`decay`).
+# Choose the parameters by likelihood
+# -----------------------------------
+# Three parameters are searched. `alpha` determines how many codes are active, `sigma`
+# how close the reconstructions are, and `decay` how fast the codes become sparse.
 
 import matplotlib.pyplot as plt
 import torch
@@ -21,7 +20,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_sparsegen import SparseGeneratorEncoder
 
-torch.set_num_threads(1)  # on small matrices more threads wait for each other
+torch.set_num_threads(1)  # with small matrices, several threads are slower than one
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:500] / 16, y[:500]
@@ -52,6 +51,6 @@ ax.plot(results["mean_test_score"][order], range(len(order)), "o")
 ax.set(
     yticks=range(len(order)),
     yticklabels=[labels[i] for i in order],
-    xlabel="held-out log-likelihood (nats a row)",
+    xlabel="held-out log-likelihood (nats per row)",
 )
 plt.show()

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 
 
 def describe_like(source, without=()):
@@ -13,7 +14,7 @@ def describe_like(source, without=()):
     """
 
     def decorator(cls):
-        if not (cls.__doc__ and source.__doc__):  # python -OO
+        if sys.flags.optimize == 2:  # python -OO strips docstrings
             return cls
         doc, sections = inspect.cleandoc(cls.__doc__), ""
         for section in ("Parameters", "Attributes"):

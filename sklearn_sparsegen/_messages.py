@@ -1,9 +1,8 @@
 """The texts of warnings and errors about training and inference, to be formatted."""
 
 PRIOR_WITHOUT_GRADIENT = (
-    "solver='gradient' and solver='langevin' need a prior with a gradient, and the "
-    "point mass of spike_scale=0 has none; use solver='proximal', or a spike_scale "
-    "above 0."
+    "The gradient and langevin solvers need a prior with a gradient, and spike_scale=0 "
+    "has none; use solver='proximal' or a larger spike_scale."
 )
 INFERENCE_DIVERGED = "Inference diverged for {n_failed} of {n_rows} rows: {advice}"
 ENERGY_ROSE = (

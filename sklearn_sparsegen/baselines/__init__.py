@@ -1,4 +1,4 @@
-"""The systems that the paper compares with, and a modern one, as encoders."""
+"""The methods that the paper compares with, and a more recent one, as encoders."""
 
 from ._langevin import ABPEncoder, ShortRunEncoder
 from ._variance_sparse import VarianceSparseEncoder

@@ -1,9 +1,9 @@
-"""Reconstruct MNIST from sparse codes: PSNR and active codes of held-out images.
+"""Reconstruct MNIST from sparse codes: PSNR and active codes of the test images.
 
     SPARSEGEN_DATA=folder python tests/benchmarks/mnist_reconstruction.py
 
 fits the first 10,000 training images for 40 epochs and tests on the first 1,000 test
-images, with one torch thread, for three seeds.
+images, with one torch thread and three seeds.
 """
 
 import platform

@@ -1,14 +1,15 @@
-"""Hold variational sparse coding against its published reproduction on MNIST.
+"""Compare variational sparse coding with its published reproduction on MNIST.
 
     SPARSEGEN_DATA=folder python tests/benchmarks/vsc_reproduction.py
 
 De la Fuente and Aduviri ("Replication: Variational Sparse Coding", ICLR Reproducibility
-Challenge 2019) fit 60,000 images, batches of 32, 11 epochs, 200 components, 400 hidden
-units and alpha = 0.01, and classify the means of the (slab's) posterior from 5,000
-labels: 20 epochs of SGD with momentum on one linear layer followed by a ReLU. Their
-figures: 91.78 % for VSC and 86.57 % for the VAE. Theirs is a Bernoulli likelihood of
-the pixels, here it is normal. Logistic regression, run to its optimum, stands beside
-their classifier. One torch thread, three seeds, about ten minutes.
+Challenge 2019) fit 60,000 images with batches of 32, 11 epochs, 200 components, 400
+hidden units and alpha = 0.01. They classify the means of the (slab's) posterior from
+5,000 labels: 20 epochs of SGD with momentum on one linear layer followed by a ReLU.
+Their figures are 91.78 % for VSC and 86.57 % for the VAE. They have a Bernoulli
+likelihood of the pixels, while it is normal here. Logistic regression, run to its
+optimum, is shown beside their classifier. This uses one torch thread and three seeds,
+and takes about ten minutes.
 """
 
 import platform
@@ -25,7 +26,7 @@ mnist = load_images("mnist")
 
 
 def published_classifier(Z, y, Z_test, y_test, seed):
-    """Accuracy of the reproduction's classifier."""
+    """Return the accuracy of the classifier of the reproduction."""
     torch.manual_seed(seed)
     layer = torch.nn.Linear(Z.shape[1], 10)
     sgd = torch.optim.SGD(layer.parameters(), lr=0.001, momentum=0.9)
@@ -40,16 +41,16 @@ def published_classifier(Z, y, Z_test, y_test, seed):
 
 
 def means(encoder, X):
-    """Means of the posterior's slab."""
+    """Return the means of the slab of the posterior."""
     with torch.no_grad():
         return encoder.recognition_(torch.from_numpy(X))[:, :200]
 
 
 print(f"{platform.machine()}, one thread, torch {torch.__version__}")
 print("         seed  published classifier  logistic regression  active codes")
-for name, system in (("VSC", VSCEncoder), ("VAE", VAEEncoder)):
+for name, method in (("VSC", VSCEncoder), ("VAE", VAEEncoder)):
     for seed in range(3):
-        encoder = system(batch_size=32, max_iter=11, tol=None, random_state=seed)
+        encoder = method(batch_size=32, max_iter=11, tol=None, random_state=seed)
         encoder.fit(mnist.X_train)
         rows = np.random.default_rng(seed).permutation(60_000)[:5000]
         Z, Z_test = means(encoder, mnist.X_train[rows]), means(encoder, mnist.X_test)

@@ -1,15 +1,16 @@
 """
-The systems side by side
-========================
+A comparison of all methods
+===========================
 
-Sparse and dense codes of digits by every encoder of the library, with scikit-learn's
-linear ones: how close are the reconstructions, how many codes are active, and what does
-a linear classifier make of them?
+This example infers sparse and dense codes of digits by every encoder of the library and
+by the linear methods of scikit-learn. It compares how close the reconstructions are,
+how many codes are active, and how accurate a linear classifier of the codes is.
 """
 
 # %%
-# All have 64 components, and the nonlinear ones 200 hidden units, the same noise and as
-# many epochs. Langevin dynamics takes the longest step that is stable here.
+# All methods have 64 components. The nonlinear methods have 200 hidden units, the same
+# noise and the same number of epochs. Langevin dynamics uses the largest step size that
+# is stable here.
 
 import time
 
@@ -31,7 +32,7 @@ from sklearn_sparsegen.baselines import (
 )
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 
-torch.set_num_threads(1)  # on small matrices more threads wait for each other
+torch.set_num_threads(1)  # with small matrices, several threads are slower than one
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -48,7 +49,7 @@ common = {
     "random_state": 0,
 }
 sparse = {**common, "alpha": 0.1}
-systems = {
+methods = {
     "proposed": SparseGeneratorEncoder(**sparse, spike_scale=0.05, step_size=0.05),
     "proposed, exact zeros": SparseGeneratorEncoder(
         **sparse, spike_scale=0, solver="proximal", init="linear", n_steps=4
@@ -66,19 +67,19 @@ systems = {
 }
 
 # %%
-# Active are codes above 0.2 in absolute value.
+# A code is active if its absolute value is above 0.2.
 
 print("                       PSNR  active  accuracy  seconds to fit")
 reconstructions, figures = {}, {}
-for name, system in systems.items():
+for name, method in methods.items():
     start = time.perf_counter()
-    system.fit(X_train)
+    method.fit(X_train)
     seconds = time.perf_counter() - start
-    codes = system.transform(X_test)
-    reconstructions[name] = system.inverse_transform(codes)
+    codes = method.transform(X_test)
+    reconstructions[name] = method.inverse_transform(codes)
     psnr = np.median(peak_signal_noise_ratio(X_test, reconstructions[name]))
     classifier = LogisticRegression(max_iter=1000)
-    classifier.fit(system.transform(X_train), y_train)
+    classifier.fit(method.transform(X_train), y_train)
     accuracy = classifier.score(codes, y_test)
     figures[name] = active_codes(codes).mean(), psnr
     print(
@@ -87,9 +88,9 @@ for name, system in systems.items():
     )
 
 # %%
-# As many principal components as pixels lose nothing, and are left out here. Of the
-# sparse codes, those that their variance keeps from collapsing reconstruct and classify
-# best; those of the exact spike come next in reconstruction.
+# PCA is not in the figure, because as many principal components as pixels lose nothing.
+# Of the sparse methods, variance regularisation has the best reconstructions and the
+# best accuracy. The exact spike has the second best reconstructions.
 
 fig, ax = plt.subplots(layout="constrained")
 for name, (n_active, psnr) in figures.items():
@@ -100,10 +101,11 @@ ax.set(xlabel="active codes of 64", ylabel="median PSNR (dB)")
 ax.margins(x=0.2)
 
 # %%
-# Eight digits that no system has seen, and what each makes of them.
+# The last figure shows eight digits that are not in the training data, and their
+# reconstructions by each method.
 
 fig, axes = plt.subplots(
-    len(systems) + 1,
+    len(methods) + 1,
     8,
     figsize=(7, 8),
     layout="constrained",
