@@ -1,6 +1,7 @@
 """Inference and the likelihood estimate, against independent references in float64."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import integrate, stats
 
-from sklearn_sparsegen import _inference
-from sklearn_sparsegen._data_term import make_data_term
+from sklearn_sparsegen._energy import DataTerm
 from sklearn_sparsegen._generators import build_generator, mlp_generator
+from sklearn_sparsegen._laplace import laplace_log_likelihood
+from sklearn_sparsegen._likelihoods import NormalLikelihood
 from sklearn_sparsegen._priors import SpikeSlab
+from sklearn_sparsegen._solvers import GradientSteps, stable_step_size
 
 
 def make_problem(sizes, *, alpha=0.1, n=7, k=4, d=12, sigma=0.3, seed=0, **kwargs):
@@ -50,9 +53,15 @@ def printed_algorithm(x, z, generator, alpha, sigma, n_steps, s, noise=None):
     return z
 
 
-def infer(x, z, generator, prior, sigma, **kwargs):
-    term = make_data_term(x, generator, sigma)
-    return _inference.gradient_steps(term, z, prior, **kwargs)
+def infer(x, z, generator, prior, sigma, *, draw=None, **kwargs):
+    term = DataTerm(x, generator, NormalLikelihood(sigma))
+    return GradientSteps(**kwargs).solve(term, z, prior, draw).z
+
+
+def model_of(generator, prior, sigma):
+    """What the likelihood estimate and the advice on step sizes need of a model."""
+    likelihood = NormalLikelihood(sigma)
+    return SimpleNamespace(generator=generator, prior=prior, likelihood=likelihood)
 
 
 def energy_of(x, z, generator, prior, sigma):
@@ -89,6 +98,7 @@ def test_langevin_equals_the_printed_algorithm(sizes):
         0.3,
         n_steps=30,
         step_size=0.1,
+        langevin=True,
         draw=lambda: next(stream),
     )
     assert_allclose(codes, expected, atol=1e-8, rtol=0)
@@ -109,6 +119,7 @@ def test_langevin_samples_the_posterior():
         sigma,
         n_steps=400,
         step_size=0.15,
+        langevin=True,
         draw=draw,
     )
     weight = generator[0].weight.detach()
@@ -125,14 +136,14 @@ def test_langevin_samples_the_posterior():
 @pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
 def test_data_gradient_against_finite_differences(activation):
     x, z, generator, _, _ = make_problem((6,), activation=activation)
-    gradient = make_data_term(x, generator, 0.3).grad(z)
+    gradient = DataTerm(x, generator, NormalLikelihood(0.3)).gradient(z)
     step = 1e-6
     with torch.no_grad():
         for j in range(z.shape[1]):
             shift = torch.zeros_like(z)
             shift[:, j] = step
             above, below = (
-                make_data_term(x, generator, 0.3).value(z + sign * shift)
+                DataTerm(x, generator, NormalLikelihood(0.3)).value(z + sign * shift)
                 for sign in (1, -1)
             )
             assert_allclose(gradient[:, j], (above - below) / (2 * step), atol=1e-6)
@@ -154,7 +165,7 @@ def test_stable_step_size_is_where_a_linear_generator_turns_unstable(alpha):
     sigma = 0.05
     x, z, generator, prior, _ = make_problem((), alpha=alpha, sigma=sigma)
     start = torch.zeros_like(z)
-    stable = _inference.stable_step_size(start, generator, prior, sigma)
+    stable = stable_step_size(start, model_of(generator, prior, sigma))
     # exactly: the largest curvature at zero, by the eigenvalues of the Hessian
     weight = generator[0].weight.detach().numpy()
     curvature = np.linalg.eigvalsh(weight.T @ weight).max() / sigma**2
@@ -188,7 +199,7 @@ def test_laplace_is_exact_for_a_linear_generator(slab_scale, n_steps):
     codes = infer(
         x, torch.zeros_like(z), generator, prior, 0.3, n_steps=n_steps, step_size=0.1
     )
-    estimate = _inference.laplace_log_likelihood(x, codes, generator, prior, 0.3)
+    estimate = laplace_log_likelihood(x, codes, model_of(generator, prior, 0.3))
     weight = generator[0].weight.detach().numpy()
     covariance = slab_scale**2 * weight @ weight.T + 0.3**2 * np.eye(8)
     exact = stats.multivariate_normal(generator[0].bias.detach(), covariance)
@@ -214,7 +225,7 @@ def sharp_problem(k, sigma):
     with torch.no_grad():
         x = generator(z) + sigma * draw(5, 30)
     codes = infer(x, z, generator, prior, sigma, n_steps=10_000, step_size=sigma / 4)
-    estimate = _inference.laplace_log_likelihood(x, codes, generator, prior, sigma)
+    estimate = laplace_log_likelihood(x, codes, model_of(generator, prior, sigma))
     return x.numpy(), codes.numpy(), generator, prior, estimate.numpy()
 
 

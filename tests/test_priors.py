@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, optimize, stats
 from scipy.special import logsumexp
 
@@ -113,6 +113,22 @@ def test_samples_follow_the_density(alpha):
         return alpha * stats.norm.cdf(z) + (1 - alpha) * stats.norm.cdf(z, scale=0.1)
 
     assert stats.kstest(z.numpy(), cdf).pvalue > 0.01
+
+
+def test_redrawing_the_spike_replaces_inactive_entries_alone():
+    alpha, scales = 0.2, (1.0, 0.1)
+    prior = SpikeSlab(alpha, *scales)
+    z = torch.linspace(-2, 2, 40_001, dtype=torch.float64)[None]
+    generator = torch.Generator().manual_seed(0)
+    redrawn = prior.redraw_spike(
+        z, lambda *shape: torch.randn(shape, generator=generator, dtype=z.dtype)
+    )
+    slab, spike = parts(z.numpy(), alpha, *scales)
+    inactive = spike > slab
+    assert 0.1 < inactive.mean() < 0.9
+    assert_array_equal(redrawn[~inactive], z[~inactive])
+    drawn = redrawn[inactive].numpy()
+    assert stats.kstest(drawn, stats.norm(scale=scales[1]).cdf).pvalue > 0.01
 
 
 @given(

@@ -4,13 +4,23 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._data_term import make_data_term
-from sklearn_sparsegen._linear_generator import _MEMORY, LinearGenerator
-from sklearn_sparsegen._priors import PointSpikeSlab
+from sklearn_sparsegen._energy import DataTerm
+from sklearn_sparsegen._likelihoods import NormalLikelihood
+from sklearn_sparsegen._priors import PointSpikeSlab, SpikeSlab
+from sklearn_sparsegen._starts import (
+    _MEMORY,
+    Chains,
+    CodeMoments,
+    Linear,
+    PriorDraw,
+    StandardNormal,
+    Zeros,
+)
 
 SIGMA = 0.3
 
@@ -23,9 +33,9 @@ def learned(rng):
 
 
 def linear_generator(z, x_hat):
-    linear = LinearGenerator(z.shape[-1], x_hat.shape[-1]).double()
+    linear = CodeMoments(z.shape[-1], x_hat.shape[-1]).double()
     for batch in zip(z, x_hat, strict=True):
-        linear.update(*batch)
+        linear.update(None, *batch)
     return linear
 
 
@@ -52,10 +62,10 @@ def test_moments_are_of_the_last_batches(learned):
     z, x_hat = learned
     # batches of several sizes
     sizes = [(50, 7, 1, 50, 20)[i % 5] for i in range(40)]
-    linear = LinearGenerator(4, 9).double()
+    linear = CodeMoments(4, 9).double()
     rows, weights = [], []
     for i, size in enumerate(sizes):
-        linear.update(z[i, :size], x_hat[i, :size])
+        linear.update(None, z[i, :size], x_hat[i, :size])
         rows.append(np.hstack([z[i, :size], x_hat[i, :size]]))
         weights += [(1 - 1 / _MEMORY) ** (39 - i)] * size
     rows = np.vstack(rows)
@@ -75,10 +85,10 @@ def test_codes_that_are_all_the_same(value):
 
 def test_large_means_do_not_drown_the_covariance(learned):
     z, x_hat = learned
-    near, far = LinearGenerator(4, 9), LinearGenerator(4, 9)
+    near, far = CodeMoments(4, 9), CodeMoments(4, 9)
     for batch in zip(z.float(), x_hat.float(), strict=True):
-        near.update(*batch)
-        far.update(batch[0] + 1000, batch[1] - 1000)
+        near.update(None, *batch)
+        far.update(None, batch[0] + 1000, batch[1] - 1000)
     assert_allclose(far.covariance, near.covariance, rtol=0, atol=1e-4)
 
 
@@ -116,6 +126,57 @@ def test_missing_values_are_taken_at_their_mean(learned):
     assert_array_equal(mean(x), expected)
 
 
+# The other starts ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def normal_draws():
+    generator = torch.Generator().manual_seed(0)
+    return lambda: torch.randn(5000, 4, generator=generator, dtype=torch.float64)
+
+
+def test_zeros_are_one_code_for_all_rows(normal_draws):
+    codes = Zeros(4).codes(torch.ones(3, 9), None, None, normal_draws)
+    assert_array_equal(codes, np.zeros((1, 4)))
+
+
+def test_standard_normal_start(normal_draws):
+    codes = StandardNormal().codes(None, None, SpikeSlab(0.2), normal_draws)
+    assert stats.kstest(codes.numpy().ravel(), stats.norm.cdf).pvalue > 0.01
+
+
+def test_prior_start_follows_the_prior(normal_draws):
+    codes = PriorDraw().codes(None, None, SpikeSlab(0.2), normal_draws)
+
+    def cdf(z):
+        return 0.2 * stats.norm.cdf(z) + 0.8 * stats.norm.cdf(z, scale=0.1)
+
+    assert stats.kstest(codes.numpy().ravel(), cdf).pvalue > 0.01
+
+
+def test_chains_keep_the_codes_of_each_row():
+    positions = torch.arange(10.0).view(5, 2)
+    chains, x = Chains(positions), torch.zeros(2, 9)
+    assert_array_equal(chains.codes(x, [4, 1], None, None), [[8, 9], [2, 3]])
+    chains.update([4, 1], -torch.ones(2, 2), None)
+    expected = [[0, 1], [-1, -1], [4, 5], [6, 7], [-1, -1]]
+    assert_array_equal(positions, expected)
+    assert_array_equal(chains.codes(x, [1, 0], None, None), [[-1, -1], [0, 1]])
+
+
+@pytest.mark.parametrize("init", ["zeros", "normal", "prior", "linear"])
+def test_init_names_the_start(init, digits):
+    encoder = SparseGeneratorEncoder(**SMALL | {"max_iter": 1}, init=init)
+    encoder.set_params(alpha_init=0.2).fit(digits)
+    starts = {
+        "zeros": Zeros,
+        "normal": StandardNormal,
+        "prior": PriorDraw,
+        "linear": Linear,
+    }
+    assert type(encoder._make_model().start) is starts[init]
+
+
 # In the encoder -----------------------------------------------------------------------
 
 SMALL = {
@@ -140,8 +201,9 @@ def fitted(request, digits):
 
 
 def mean_energy(encoder, X):
-    z, prior = torch.tensor(encoder.transform(X)), encoder._prior()
-    term = make_data_term(torch.tensor(X), encoder.generator_, encoder.sigma)
+    z, prior = torch.tensor(encoder.transform(X)), encoder._make_model().prior
+    likelihood = NormalLikelihood(encoder.sigma)
+    term = DataTerm(torch.tensor(X), encoder.generator_, likelihood)
     return (term.value(z) + prior.energy(z)).mean().item()
 
 
@@ -174,9 +236,9 @@ def test_first_epoch_starts_at_zero(digits):
 
 def test_start_is_thresholded_by_what_the_map_leaves_open(fitted, digits):
     """A code starts at zero where it gains less, under the map, than it costs."""
-    mean, variance = fitted.linear_generator_.posterior(fitted.sigma)
+    mean, variance = fitted.code_moments_.posterior(fitted.sigma)
     x, prior = torch.tensor(digits), PointSpikeSlab(alpha=0.2)
-    start = fitted._make_start(prior)(x, None)
+    start = fitted._make_model().start.codes(x, None, prior, None)
     z = mean(x)
     cost = np.log(0.8 / 0.2)
     # the minimiser of (u - z)^2 / (2 v) + u^2 / 2 + cost, against u = 0

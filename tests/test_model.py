@@ -1,0 +1,178 @@
+"""The model: what joins prior, likelihood, generator, start and solver."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._generators import build_generator, mlp_generator
+from sklearn_sparsegen._likelihoods import NormalLikelihood
+from sklearn_sparsegen._model import Model
+from sklearn_sparsegen._priors import Exponential, PointSpikeSlab, SpikeSlab
+from sklearn_sparsegen._proximal import ProximalQuasiNewton
+from sklearn_sparsegen._solvers import GradientSteps
+from sklearn_sparsegen._starts import Zeros
+from sklearn_sparsegen._training import AlphaSchedule, loss_has_converged, train_epoch
+
+SIGMA = 0.3
+
+
+def make_model(prior, solver="proximal", **options):
+    generator = build_generator(mlp_generator, 5, 12, seed=0).double()
+    likelihood = NormalLikelihood(SIGMA)
+    solvers = {
+        "proximal": ProximalQuasiNewton(10, None, generator, likelihood, 5),
+        "gradient": GradientSteps(10, 0.05),
+        "langevin": GradientSteps(10, 0.05, langevin=True),
+    }
+    return Model(
+        generator=generator,
+        prior=prior,
+        likelihood=likelihood,
+        solver=solvers[solver],
+        start=Zeros(5),
+        n_components=5,
+        seed=(0,),
+        **options,
+    )
+
+
+@pytest.fixture
+def x(rng):
+    return torch.from_numpy(rng.uniform(size=(20, 12)))
+
+
+def seeded_draw(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("solver", ["gradient", "langevin"])
+@pytest.mark.parametrize("prior", [PointSpikeSlab(0.1), Exponential(3.0)])
+def test_gradient_steps_need_a_gradient(solver, prior):
+    with pytest.raises(ValueError, match=r"spike_scale=0 .* solver='proximal'"):
+        make_model(prior, solver)
+    make_model(prior)  # has a proximal step
+
+
+def test_a_pair_that_does_not_fit_is_said_before_anything_is_fitted(digits):
+    encoder = SparseGeneratorEncoder(spike_scale=0)
+    with pytest.raises(ValueError, match=r"spike_scale=0 .* solver='proximal'"):
+        encoder.fit(digits)
+    assert not [name for name in vars(encoder) if name.endswith("_")]
+
+
+def test_loss_is_the_energy_at_inferred_codes(x):
+    model = make_model(SpikeSlab(0.2))
+    z = model.infer(x).z
+    loss, figures, diverging = model.loss(x, None, seeded_draw())
+    error = (x - model.generator(z)).square().sum(1) / (2 * SIGMA**2)
+    assert_allclose(loss.detach(), error.detach(), rtol=1e-12)
+    energy = error.detach() - model.prior.log_prob(z).sum(1)
+    assert_allclose(figures["loss"], energy, rtol=1e-12)
+    assert_array_equal(figures["n_active"], (model.prior.slab_proba(z) > 0.5).sum(1))
+    assert len(diverging) == 0
+    (gradient,) = torch.autograd.grad(loss.sum(), model.generator[0].weight)
+    assert gradient.any()
+
+
+def test_the_generator_learns_from_a_spike_that_is_drawn_anew(x):
+    model = make_model(SpikeSlab(0.2), redraw_spike=True)
+    z = model.prior.redraw_spike(model.infer(x).z, seeded_draw())
+    assert 0 < (z != model.infer(x).z).double().mean() < 1
+    loss, _, _ = model.loss(x, None, seeded_draw())
+    error = (x - model.generator(z)).square().sum(1) / (2 * SIGMA**2)
+    assert_allclose(loss.detach(), error.detach(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("solver", "spike_scale", "redraws"),
+    [("proximal", 0.1, True), ("proximal", 0, False), ("gradient", 0.1, False)],
+)
+def test_when_the_encoder_draws_the_spike_anew(digits, solver, spike_scale, redraws):
+    encoder = SparseGeneratorEncoder(
+        3, solver=solver, spike_scale=spike_scale, alpha=1.0, max_iter=1, tol=None
+    ).fit(digits)
+    assert encoder._make_model(digits).redraw_spike == redraws
+
+
+def test_a_code_of_several_pieces_is_that_of_each(x, monkeypatch):
+    model = make_model(SpikeSlab(0.2))
+    whole = model.infer(x)
+    monkeypatch.setattr("sklearn_sparsegen._model._CPU_ROWS", 8)
+    pieces = model.infer(x)
+    for name in ("z", "energy", "not_converged"):
+        assert_allclose(getattr(pieces, name), getattr(whole, name), atol=1e-9)
+
+
+def test_an_epoch_takes_any_iterable_of_batches(x):
+    """No length is asked for, and the figures are means over all rows."""
+
+    def epoch(batches):
+        model = make_model(SpikeSlab(0.2))
+        optimizer = torch.optim.Adam(model.generator.parameters(), lr=1e-300)
+        return train_epoch(model, batches, optimizer, seeded_draw())[0]
+
+    pairs = [(np.arange(16), x[:16]), (np.arange(16, 20), x[16:])]
+    figures = epoch(pair for pair in pairs)
+    assert figures == epoch(pairs)
+    _, whole, _ = make_model(SpikeSlab(0.2)).loss(x, None, seeded_draw())
+    for name, values in whole.items():
+        assert_allclose(figures[name], values.double().mean(), rtol=1e-9)
+
+
+def test_an_epoch_moves_the_weights_by_the_optimiser(x):
+    """Against Adam on the loss written out, one step per batch."""
+    model, reference = make_model(SpikeSlab(0.2)), make_model(SpikeSlab(0.2))
+    batches = [(None, x[:10]), (None, x[10:])]
+    optimizer = torch.optim.Adam(model.generator.parameters(), lr=0.01)
+    train_epoch(model, batches, optimizer, seeded_draw())
+    adam = torch.optim.Adam(reference.generator.parameters(), lr=0.01)
+    for _, batch in batches:
+        z = reference.infer(batch).z
+        error = (batch - reference.generator(z)).square().sum(1) / (2 * SIGMA**2)
+        adam.zero_grad()
+        error.mean().backward()
+        adam.step()
+    for a, b in zip(
+        model.generator.parameters(), reference.generator.parameters(), strict=True
+    ):
+        assert_allclose(a.detach(), b.detach(), rtol=1e-9)
+
+
+def test_alpha_is_a_function_of_the_epoch():
+    schedule = AlphaSchedule(alpha_init=1.0, alpha=0.01, decay=0.033)
+    alphas = [schedule.at(epoch)["alpha_"] for epoch in range(1, 40)]
+    assert_allclose(alphas[:30], 1 - 0.033 * np.arange(1, 31), atol=1e-12)
+    assert alphas[29:] == [0.01] * 10  # exactly, and never below
+    assert "alpha_=0.043" in schedule.left(29)
+    assert schedule.left(30) == ""
+    with pytest.raises(ValueError, match=r"alpha_init=0.2 .* alpha=0.5"):
+        AlphaSchedule(0.2, 0.5, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("losses", "converged"),
+    [
+        ([], False),
+        ([5.0], False),
+        ([5.0] * 5, False),  # nothing came before the first
+        ([5.0] * 6, True),
+        ([5.0, 5, 5, 5, 5, 4.9], False),
+        ([5.0, 5, 5, 5, 5, 4.99], True),  # by less than a hundredth
+        ([-5.0, -5, -5, -5, -5, -5.1], False),
+        ([5.0, 3, 4, 4, 4, 4, 4], True),  # below the last one, above the best
+    ],
+)
+def test_when_the_loss_has_converged(losses, converged):
+    assert loss_has_converged(losses, tol=0.01) == converged
+
+
+def test_a_model_is_what_its_objects_are(x):
+    """Another prior gives other codes with the same generator."""
+    model = make_model(SpikeSlab(0.9))
+    sparser = dataclasses.replace(model, prior=SpikeSlab(0.01))
+    assert sparser.infer(x).z.abs().mean() < 0.9 * model.infer(x).z.abs().mean()
