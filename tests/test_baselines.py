@@ -296,7 +296,7 @@ def test_energy_leaves_missing_features_out(by_hand, rng):
 
 
 def test_likelihood_of_what_is_observed(rng):
-    """With a linear generator and alpha = 1 it is a normal distribution's marginal."""
+    """With a linear generator and alpha = 1 it is the marginal of a normal."""
     X = rng.standard_normal((40, 7))
     encoder = SparseGeneratorEncoder(
         3,
@@ -320,7 +320,7 @@ def test_likelihood_of_what_is_observed(rng):
             X[row, seen], bias[seen], covariance[np.ix_(seen, seen)]
         )
         assert_allclose(scores[row], expected, atol=1e-8)
-    assert_allclose(scores[0], 0, atol=1e-12)  # of nothing
+    assert_allclose(scores[0], 0, atol=1e-12)  # the likelihood of no feature is 1
 
 
 @pytest.mark.parametrize("solver", ["gradient", "proximal"])
@@ -329,7 +329,7 @@ def test_a_row_of_nothing_gets_the_priors_mode(digits, solver):
     nothing = np.full((2, 64), np.nan)
     assert_array_equal(encoder.transform(nothing), np.zeros((2, 12)))
     encoder.set_params(init="normal", n_steps=3000)
-    # from elsewhere to the maximum that is nearest: at zero, as all others are higher
+    # Inference goes to the maximum at zero, the only one, wherever it starts.
     assert_allclose(encoder.transform(nothing), np.zeros((2, 12)), atol=1e-3)
 
 
@@ -343,7 +343,7 @@ def test_recognition_needs_all_features(name, digits, rng):
 
 
 def test_chains_go_on_from_epoch_to_epoch(digits):
-    """With steps too short to move, chains stay where they were drawn."""
+    """With steps that are too short to matter, chains stay where they were drawn."""
     still = METHODS["ABP"](step_size=1e-9, max_iter=3).fit(digits)
     assert_allclose(still.codes_.std(), 1, atol=0.05)
     again = METHODS["ABP"](step_size=1e-9, max_iter=5, shuffle=False).fit(digits)
@@ -389,7 +389,7 @@ def monte_carlo(log_ratio):
 def test_divergence_of_the_spike_and_slab_against_monte_carlo(rng):
     posterior, (mean, log_variance, logit) = posterior_of(rng, 1, 6)
     alpha, n = 0.2, 400_000
-    # written out with scipy and numpy alone
+    # The reference is written with scipy and numpy alone.
     active = rng.uniform(size=(n, 6)) < 1 / (1 + np.exp(-logit.numpy()))
     scale = np.exp(log_variance.numpy() / 2)
     z = mean.numpy() + scale * rng.standard_normal((n, 6))
@@ -423,10 +423,10 @@ def test_divergence_from_pseudo_inputs_against_monte_carlo(rng):
     bound = prior.divergence(posterior).item()
     assert bound > estimate - error
     assert bound < divergence + np.log(4) + 1e-12
-    # of one part there is nothing to bound
+    # The bound is exact if the mixture has one part.
     alone = PseudoInputPrior(pseudo[[3]])
     assert_allclose(alone.divergence(posterior), divergence, rtol=1e-12)
-    # samples of the mixture are active as often as its parts
+    # Samples of the mixture are active as often as those of its parts.
     share = (prior.sample(noise(rng, n, 3)) != 0).double().mean(0)
     assert_allclose(share, pseudo.log_slab.exp().mean(0), atol=0.01)
 
@@ -436,13 +436,13 @@ def test_samples_and_log_prob_of_the_spike_and_slab(rng):
     z = posterior.sample(noise(rng, 200_000, 4))
     assert_allclose((z != 0).double().mean(0), torch.sigmoid(logit)[0], atol=0.01)
     assert_allclose(z.mean(0), posterior.mean[0], atol=0.02)
-    # density of active entries and mass of the others add up to one
+    # The density of active entries and the mass of the others add up to one.
     grid = torch.linspace(-30, 30, 60_001, dtype=torch.float64)
     grid = grid[grid != 0][:, None].expand(-1, 4)
     density = posterior.log_prob(grid).exp().sum(0) * 0.001
     mass = posterior.log_prob(torch.zeros(1, 4)).exp()[0]
     assert_allclose(density + mass, np.ones(4), atol=1e-3)
-    # the relaxation comes to the same as it sharpens
+    # A sharp relaxation gives nearly the same samples.
     sharp, _ = posterior_of(np.random.default_rng(0), 1, 4, sharpness=1e7)
     exact, _ = posterior_of(np.random.default_rng(0), 1, 4)
     draws = [np.random.default_rng(1) for _ in "ab"]
@@ -454,7 +454,7 @@ def test_samples_and_log_prob_of_the_spike_and_slab(rng):
 
 
 def test_loss_is_the_negative_evidence_lower_bound(digits):
-    """A loss by hand, of one batch in float64: it differs by its draws alone."""
+    """The reference is the loss of one batch, written out; only its draws differ."""
     encoder = METHODS["VAE"](
         max_iter=1, batch_size=300, shuffle=False, learning_rate_init=1e-300
     ).fit(digits)
@@ -505,7 +505,7 @@ def test_score_is_exact_where_the_posterior_is(name, monkeypatch, rng):
     ]
     expected = np.logaddexp.reduce(terms)
 
-    # the exact posterior: normal, and a spike that is as likely as x makes it
+    # The exact posterior is normal, or a spike with a probability that depends on x.
     precision = 1 + (weight**2).sum() / 0.2**2
     centre = (X - bias) @ weight[:, 0] / 0.2**2 / precision
 
@@ -545,7 +545,7 @@ def test_hinge_against_autograd(rng):
         assert_allclose(value.sum(), (error + hinge).detach(), rtol=1e-10)
         assert_allclose(term.value(z), value, rtol=1e-12)
         assert_allclose(gradient, expected, atol=1e-8)
-        # all codes equal, as at the start: no variance, and a gradient all the same
+        # Where all codes are equal, as at the start, the gradient is still finite.
         value, gradient = term.value_and_gradient(
             torch.zeros(6, 4, dtype=torch.float64)
         )
@@ -577,7 +577,7 @@ def test_rows_that_a_hinge_couples_descend_together(digits, weight):
             )
             assert_allclose(energy.sum(), total(z), rtol=1e-9)
             totals.append(total(z))
-        # the reference: plain proximal steps on all rows, of one length that is stable
+        # The reference takes plain proximal steps on all rows, of one stable length.
         z = torch.zeros(100, 12, dtype=torch.float64)
         for _ in range(2000):
             z = (z - 1e-3 * (term.value_and_gradient(z)[1] + prior.rate)).clamp_min(0)

@@ -49,7 +49,7 @@ def test_convolutions_against_scipy(image_shape, output_activation, rng):
     )
 
     def convolve(images, weight, bias):
-        """Zeros between the values, a full convolution, and its middle."""
+        """Put zeros between the values, convolve, and take the middle."""
         n, n_in, height, width = images.shape
         spread = np.zeros((n, n_in, 2 * height, 2 * width))
         spread[:, :, ::2, ::2] = images

@@ -18,11 +18,11 @@ from sklearn_sparsegen._solvers import GradientSteps, stable_step_size
 
 
 def make_problem(sizes, *, alpha=0.1, n=7, k=4, d=12, sigma=0.3, seed=0, **kwargs):
-    """A generator, a prior and data drawn from the model."""
+    """Return a generator, a prior and data drawn from the model."""
     generator = build_generator(
         lambda k, d: mlp_generator(k, d, sizes, **kwargs), k, d, seed
     ).double()
-    with torch.no_grad():  # enough gain for the data to move the codes
+    with torch.no_grad():  # so that the data move the codes
         generator[-2].weight *= 2
     prior = SpikeSlab(alpha)
     noise = torch.Generator().manual_seed(seed)
@@ -36,8 +36,8 @@ def make_problem(sizes, *, alpha=0.1, n=7, k=4, d=12, sigma=0.3, seed=0, **kwarg
     return x, z, generator, prior, draw
 
 
-def printed_algorithm(x, z, generator, alpha, sigma, n_steps, s, noise=None):
-    """Eq. 6 and 7, corrected, as they stand in the paper, by plain autograd."""
+def paper_algorithm(x, z, generator, alpha, sigma, n_steps, s, noise=None):
+    """Return codes by Eq. 6 and 7 of the paper, corrected, and plain autograd."""
     s1, s2 = 1.0, 0.1
     r1 = (1 - alpha) * s1 / (alpha * s2)
     r2 = (s2**2 - s1**2) / (s1**2 * s2**2)
@@ -73,20 +73,20 @@ def energy_of(x, z, generator, prior, sigma):
 @pytest.mark.parametrize("alpha", [0.01, 0.5, 1.0])
 @pytest.mark.parametrize("sizes", [(), (9,), (9, 8)], ids="{}".format)
 @pytest.mark.parametrize("start", ["zeros", "normal"])
-def test_codes_equal_the_printed_algorithm(sizes, alpha, start):
+def test_codes_equal_the_paper_algorithm(sizes, alpha, start):
     x, z, generator, prior, draw = make_problem(sizes, alpha=alpha)
     z0 = torch.zeros_like(z) if start == "zeros" else draw()
-    expected = printed_algorithm(x, z0, generator, alpha, 0.3, 30, 0.1)
+    expected = paper_algorithm(x, z0, generator, alpha, 0.3, 30, 0.1)
     codes = infer(x, z0, generator, prior, 0.3, n_steps=30, step_size=0.1)
     assert_allclose(codes, expected, atol=1e-8, rtol=0)
     assert (codes - z0).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("sizes", [(), (9,), (9, 8)], ids="{}".format)
-def test_langevin_equals_the_printed_algorithm(sizes):
+def test_langevin_equals_the_paper_algorithm(sizes):
     x, z, generator, prior, draw = make_problem(sizes)
     noise = [draw() for _ in range(30)]
-    expected = printed_algorithm(
+    expected = paper_algorithm(
         x, torch.zeros_like(z), generator, 0.1, 0.3, 30, 0.1, noise
     )
     stream = iter(noise)
@@ -128,7 +128,7 @@ def test_langevin_samples_the_posterior():
         precision, weight.T @ (x[0] - generator[0].bias.detach()) / sigma**2
     )
     covariance = precision.inverse()
-    # the chain's own bias is of the order of step_size^2
+    # The bias of the chain is of the order of step_size^2.
     assert_allclose(codes.mean(0), mean, atol=0.06)
     assert_allclose(np.cov(codes.T), covariance, atol=0.06)
 
@@ -166,7 +166,7 @@ def test_stable_step_size_is_where_a_linear_generator_turns_unstable(alpha):
     x, z, generator, prior, _ = make_problem((), alpha=alpha, sigma=sigma)
     start = torch.zeros_like(z)
     stable = stable_step_size(start, model_of(generator, prior, sigma))
-    # exactly: the largest curvature at zero, by the eigenvalues of the Hessian
+    # The reference is the largest eigenvalue of the Hessian at zero.
     weight = generator[0].weight.detach().numpy()
     curvature = np.linalg.eigvalsh(weight.T @ weight).max() / sigma**2
     curvature += prior.weight(torch.zeros(1, dtype=torch.float64)).item()
@@ -195,7 +195,7 @@ def test_stable_step_size_is_where_a_linear_generator_turns_unstable(alpha):
 def test_laplace_is_exact_for_a_linear_generator(slab_scale, n_steps):
     x, z, generator, _, _ = make_problem((), alpha=1.0, k=3, d=8)
     prior = SpikeSlab(1.0, slab_scale=slab_scale)
-    # whether or not inference has arrived
+    # The estimate is exact whether or not inference has converged.
     codes = infer(
         x, torch.zeros_like(z), generator, prior, 0.3, n_steps=n_steps, step_size=0.1
     )
@@ -207,7 +207,7 @@ def test_laplace_is_exact_for_a_linear_generator(slab_scale, n_steps):
 
 
 def log_joint(x, z, generator, alpha, sigma):
-    """log p(x, z) of one row of data and many codes, by scipy."""
+    """Return log p(x, z) of one row of data and many codes, by scipy."""
     x_hat = generator(torch.from_numpy(z)).detach().numpy()
     prior = alpha * stats.norm.pdf(z) + (1 - alpha) * stats.norm.pdf(z, scale=0.1)
     return stats.norm.logpdf(x, x_hat, sigma).sum(1) + np.log(prior).sum(1)
@@ -254,12 +254,12 @@ def test_laplace_against_importance_sampling(rng):
         z = torch.from_numpy(codes[row : row + 1])
         jacobian = torch.autograd.functional.jacobian(generator, z)[0, :, 0]
         hessian = jacobian.T @ jacobian / sigma**2 + torch.diag(prior.weight(z)[0])
-        # wide tails, so that no weight is large
+        # With wide tails no weight is large.
         proposal = stats.multivariate_t(codes[row], hessian.inverse().numpy(), df=8)
         draws = proposal.rvs(20_000, random_state=rng)
         log_weights = log_joint(x[row], draws, generator, 0.3, sigma)
         log_weights -= proposal.logpdf(draws)
         weights = np.exp(log_weights - estimate[row])
-        # three standard errors of the reference, and what Laplace leaves out
+        # Three standard errors of the reference, plus the error of the approximation.
         error = 3 * weights.std() / weights.mean() / math.sqrt(len(weights))
         assert_allclose(np.log(weights.mean()), 0, atol=0.005 + error)

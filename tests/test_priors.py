@@ -17,7 +17,7 @@ SCALES = [(1.0, 0.1), (1.0, 1e-3), (2.0, math.sqrt(0.1)), (1.0, 0.999)]
 
 
 def parts(z, alpha, slab_scale, spike_scale):
-    """Log weight plus log density of slab and spike, by scipy."""
+    """Return the log weight plus the log density of slab and spike, by scipy."""
     with np.errstate(divide="ignore"):
         weights = np.log(alpha), np.log1p(-alpha)
     return np.stack(
@@ -36,7 +36,7 @@ def test_against_scipy(alpha, scales, rng):
     prior, z_tensor = SpikeSlab(alpha, *scales), torch.from_numpy(z)
     slab, spike = parts(z, alpha, *scales)
     log_p = logsumexp([slab, spike], axis=0)
-    # relative to the terms of the sum, which may cancel
+    # The tolerance is relative to the terms of the sum, which may cancel.
     assert_allclose(
         prior.log_prob(z_tensor), log_p, rtol=1e-10, atol=1e-13, err_msg="log density"
     )
@@ -48,7 +48,7 @@ def test_against_scipy(alpha, scales, rng):
 
 @pytest.mark.parametrize(("alpha", "scales"), list(product(ALPHAS, SCALES)))
 def test_gradient_is_the_derivative(alpha, scales):
-    # around the crossing of spike and slab too, where the slope changes most
+    # The grid includes the point of equal odds, where the slope changes most.
     z = torch.linspace(-1.5, 1.5, 401, dtype=torch.float64)
     prior, step = SpikeSlab(alpha, *scales), 1e-5 * scales[1]
     slope = (prior.log_prob(z + step) - prior.log_prob(z - step)) / (2 * step)
@@ -170,7 +170,7 @@ def test_proximal_step_minimises_its_majoriser(v, z, step, alpha, spike_scale):
     slab_scale=st.floats(0.1, 3),
 )
 def test_hard_threshold_is_the_proximal_step(v, step, alpha, slab_scale):
-    """Against the definition: the better of zero and the best that is not."""
+    """By definition it is the better one of zero and the best value that is not."""
     prior = PointSpikeSlab(alpha, slab_scale)
     cost = (
         math.inf
@@ -192,7 +192,7 @@ def test_hard_threshold_is_the_proximal_step(v, step, alpha, slab_scale):
     u, slope = prior.prox(v_tensor, step, None)
     assert_allclose(slope * v_tensor, u)
     assert (slope > 0) == (u != 0) or v == 0
-    assert math.copysign(1, u) == 1 or u < 0  # no -0.0
+    assert math.copysign(1, u) == 1 or u < 0  # -0.0 is excluded
     lowest = min(objective(0.0), best.fun + cost)
     assert_allclose(objective(u.item()), lowest, rtol=1e-9, atol=1e-12)
     energy = prior.energy(u[None]).item()
@@ -208,7 +208,7 @@ def test_point_mass_is_the_limit_of_narrow_spikes(slab_scale):
     assert_allclose(exact.log_prob(z)[0], math.log(0.9))
     assert_allclose(exact.slab_proba(z), narrow.slab_proba(z), atol=1e-4)
     assert_allclose(exact.weight(z)[1:], narrow.weight(z)[1:])
-    # the energy is -log p, up to a constant of active entries
+    # The energy is -log p, up to a constant of active entries.
     shift = math.log(slab_scale * math.sqrt(2 * math.pi)) - math.log(0.9)
     expected = torch.where(z == 0, 0.0, -exact.log_prob(z) - shift)
     assert_allclose(exact.energy(z[:, None]), expected, atol=1e-12)

@@ -30,7 +30,7 @@ SIGMA = 0.3
 
 
 def make_problem(sizes=(9,), *, n=7, k=5, d=12, seed=0, gain=2.0, **kwargs):
-    """A generator, and data from random codes."""
+    """Return a generator, and data that it makes of random codes."""
     generator = build_generator(
         lambda k, d: mlp_generator(k, d, sizes, **kwargs), k, d, seed
     ).double()
@@ -58,7 +58,7 @@ def solve(x, generator, prior, *, z=None, sigma=SIGMA, n_steps=30, tol=-1.0, **k
 
 
 def energy_of(x, z, generator, prior, sigma=SIGMA):
-    """The energy, by a plain evaluation of its definition."""
+    """Return the energy by its definition."""
     with torch.no_grad():
         error = (x - generator(z)).square().sum(1)
     return error / (2 * sigma**2) + prior.energy(z)
@@ -68,7 +68,7 @@ def energy_of(x, z, generator, prior, sigma=SIGMA):
 
 
 class Opaque(nn.Module):
-    """A module of which nothing is known."""
+    """A module whose structure the fast path cannot see."""
 
     def __init__(self, module):
         super().__init__()
@@ -120,7 +120,7 @@ def test_data_term_against_torch_func(activation, output_activation, sizes, shar
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("sizes", [(), (60,), (60, 80)], ids="{}".format)
 def test_data_term_in_float32_against_float64(sizes, shared):
-    """On a processor float32 goes through another library than float64."""
+    """On a CPU float32 goes through another library than float64."""
     generator, x = make_problem(sizes, n=50, k=20, d=90, output_activation="sigmoid")
     rng = torch.Generator().manual_seed(1)
     z = torch.randn(1 if shared else 50, 20, dtype=torch.float64, generator=rng)
@@ -136,7 +136,7 @@ def test_data_term_in_float32_against_float64(sizes, shared):
 
 
 def test_no_product_meets_denormal_numbers():
-    """They slow it tenfold on some processors: a saturated pixel that should be 0."""
+    """A saturated pixel that should be 0 would slow products tenfold on some CPUs."""
     generator, x = make_problem(n=50, output_activation="sigmoid")
     for bias in (-50.0, 50.0):
         with torch.no_grad():
@@ -144,9 +144,9 @@ def test_no_product_meets_denormal_numbers():
         x_32 = x.float().clamp(0, 1).round()
         term = DataTerm(x_32, generator.float(), NormalLikelihood(SIGMA))
         output = term._generator.output(torch.zeros(50, 5))
-        # the chain rule through the sigmoid
+        # This is the chain rule through the sigmoid.
         pulled = (output - x_32) * output * (1 - output)
-        # room for products with weights
+        # The factor leaves room for products with weights.
         smallest = 1e6 * torch.finfo(torch.float32).tiny
         assert ((pulled == 0) | (pulled.abs() > smallest)).all()
 
@@ -158,7 +158,7 @@ def test_no_product_meets_denormal_numbers():
         [nn.Linear(5, 12), nn.ReLU(), nn.Sigmoid()],
         [nn.Linear(5, 12), nn.Softplus()],
         [nn.Linear(5, 12), nn.Dropout()],
-        [nn.utils.spectral_norm(nn.Linear(5, 12))],  # by a hook
+        [nn.utils.spectral_norm(nn.Linear(5, 12))],  # it acts by a hook
     ],
     ids=str,
 )
@@ -177,7 +177,7 @@ def test_other_sequences_go_through_autograd(layers):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_forward_has_autograds_gradients(dtype, frozen):
-    """Outputs and gradients are those of the plain module, frozen layers or not."""
+    """Outputs and gradients are those of the plain module, with frozen layers too."""
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(40, 20, dtype=dtype, generator=rng)
     network = mlp_generator(20, 50, (30, 40), "tanh", "sigmoid").to(dtype)
@@ -241,7 +241,7 @@ def test_energy_never_rises(
     z = torch.randn(
         7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
     )
-    stiffest = z[:1] / z[0].norm(), z.new_full((1,), curvature)  # of no meaning
+    stiffest = z[:1] / z[0].norm(), z.new_full((1,), curvature)  # any will do
     z, _ = prior.prox(z, 0.0, z)
     for start in (torch.zeros_like(z), z):
         energy = energy_of(x, start, generator, prior, sigma)
@@ -271,7 +271,7 @@ def test_stiffest_direction_is_an_eigenvector(sizes):
     for row in range(4):
         jacobian = torch.autograd.functional.jacobian(generator, z[row])
         values, vectors = torch.linalg.eigh(jacobian.T @ jacobian / SIGMA**2)
-        assert values[-2] < 0.8 * values[-1]  # twenty iterations are enough then
+        assert values[-2] < 0.8 * values[-1]  # so that ten iterations are enough
         assert_allclose(curvature[row], values[-1], rtol=1e-3)
         assert abs(direction[row] @ vectors[:, -1]) > 0.999
 
@@ -279,7 +279,7 @@ def test_stiffest_direction_is_an_eigenvector(sizes):
 @pytest.mark.parametrize("limited", [True, False])
 @pytest.mark.parametrize("name", sorted(PRIORS))
 def test_step_minimises_the_model(name, limited):
-    """Against the BFGS formula and the majoriser written out as matrices."""
+    """The reference has the BFGS formula and the majoriser as matrices."""
     prior, k = PRIORS[name], 5
     rng = torch.Generator().manual_seed(0)
     z, gradient, move, bend, start = torch.randn(
@@ -313,11 +313,11 @@ def test_step_minimises_the_model(name, limited):
             continue
         B = torch.eye(k, dtype=torch.float64) / step
         B += torch.outer(y, y) / (y @ s) - torch.outer(s, s) / (step * (s @ s))
-        # where the proximal step is flat, the prior holds the entry there
+        # Where the proximal step is flat, the prior holds the entry.
         free = (slope[0] > 0) & support[row]
         curvature = (1 / slope[0, free] - 1) / step
-        # 1/step + curvature is what the proximal step inverts; its result has zero
-        # gradient in the model without the update
+        # The proximal step inverts 1/step + curvature. Its result has zero gradient in
+        # the model without the update.
         H = B[free][:, free] + torch.diag(curvature)
         held = z[row] - u[0]
         held[free] = 0
@@ -349,14 +349,14 @@ def test_converged_codes_are_stationary(name, activation):
     active = z != 0
     assert 0.1 < active.double().mean() < 0.9
     assert_allclose(total[active], torch.zeros_like(total[active]), atol=1e-4)
-    # no code gains by becoming zero where the others stay
+    # No active code would lower the energy by becoming zero alone.
     for j in range(z.shape[1]):
         without = z.clone()
         without[:, j] = 0
         saved = energy_of(x, z, generator, prior) - energy_of(
             x, without, generator, prior
         )
-        local = z[:, j].abs() < 0.05  # a proximal step sees only its surroundings
+        local = z[:, j].abs() < 0.05  # a proximal step is a local search
         assert (saved[local] <= 1e-9).all()
 
 
@@ -381,7 +381,7 @@ def test_energy_no_higher_than_scipys(name, activation):
         ).fun
         for row in range(20)
     ]
-    # either may end in a better one of several minima; most rows have one
+    # With several minima either may find the better one; most rows have one.
     excess = energy.numpy() - np.array(reference)
     assert (excess <= 1e-5).mean() >= 0.9
     assert excess.mean() <= 1e-5
@@ -435,7 +435,7 @@ def test_steps_stay_on_the_support():
         x, generator, SpikeSlab(1.0), n_steps=3000, tol=1e-14, support=support
     )
     assert_array_equal(z != 0, support)
-    # the reference: ridge regression on the columns of the support
+    # The reference is ridge regression on the columns of the support.
     weight, bias = (p.detach() for p in generator.parameters())
     for row in range(7):
         used = weight[:, support[row]]
@@ -483,7 +483,7 @@ def test_pruning_finds_better_supports_than_cutting(limited):
 @pytest.mark.parametrize("limited", [True, False])
 @pytest.mark.parametrize("name", sorted(PRIORS))
 def test_no_step_waits_for_the_device(name, limited, by_hand):
-    """Tensors without data run through: nothing asks for a value, as a graph needs."""
+    """Tensors without data pass through, so no step reads a value."""
     generator = make_problem()[0].to("meta")
     if not by_hand:
         generator = Opaque(generator)

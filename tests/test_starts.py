@@ -1,4 +1,4 @@
-"""Inference under the affine map nearest to a generator, and `init="linear"`."""
+"""Where inference starts, above all under the affine map nearest to a generator."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ SIGMA = 0.3
 
 @pytest.fixture
 def learned(rng):
-    """Batches of codes and of what a nonlinear generator makes of them."""
+    """Return batches of codes and of what a nonlinear generator makes of them."""
     z = torch.tensor(rng.normal(0.5, size=(40, 50, 4)) * [1, 2, 0.5, 3])
     return z, torch.tanh(z @ torch.tensor(rng.normal(size=(4, 9)))) + 1
 
@@ -40,7 +40,7 @@ def linear_generator(z, x_hat):
 
 
 def test_posterior_against_conditioning_a_normal(learned, rng):
-    """The reference: ridge regression, then the joint normal of z and x."""
+    """The reference is ridge regression, and then the joint normal of z and x."""
     codes, data = (rows.reshape(2000, -1).numpy() for rows in learned)
     linear = linear_generator(*(rows.reshape(1, 2000, -1) for rows in learned))
     mean, variance = linear.posterior(SIGMA)
@@ -60,7 +60,7 @@ def test_posterior_against_conditioning_a_normal(learned, rng):
 
 def test_moments_are_of_the_last_batches(learned):
     z, x_hat = learned
-    # batches of several sizes
+    # The batches have several sizes.
     sizes = [(50, 7, 1, 50, 20)[i % 5] for i in range(40)]
     linear = CodeMoments(4, 9).double()
     rows, weights = [], []
@@ -76,7 +76,7 @@ def test_moments_are_of_the_last_batches(learned):
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e4])
 def test_codes_that_are_all_the_same(value):
-    """There is no map but the constant one."""
+    """The nearest map is constant."""
     z, x_hat = (torch.full((3, 50, d), value).double() for d in (4, 9))
     mean, variance = linear_generator(z, x_hat).float().posterior(SIGMA)
     assert_array_equal(mean(torch.rand(3, 9)), np.full((3, 4), np.float32(value)))
@@ -94,12 +94,12 @@ def test_large_means_do_not_drown_the_covariance(learned):
 
 @pytest.mark.parametrize("sigma", [1e-4, 0.3])
 def test_more_components_than_the_data_have_dimensions(sigma, rng):
-    """With data of rank 3 the posterior is that of the rank, however small sigma is."""
+    """With data of rank 3, three components explain all, however small sigma is."""
     loadings = torch.tensor(rng.normal(size=(3, 9))) * 1e4
     z = torch.tensor(rng.normal(size=(1, 500, 40)))
     x_hat = z[:, :, :3] @ loadings
     mean, variance = linear_generator(z, x_hat).posterior(sigma)
-    # the ridge shrinks codes by a thousandth
+    # The ridge shrinks codes by a thousandth.
     assert_allclose(mean(x_hat[0])[:, :3], z[0, :, :3], rtol=0, atol=5e-3)
     assert (variance >= 0).all()
     assert variance[0, :3].max() < 1e-6 < variance[0, 3:].min()
@@ -225,7 +225,7 @@ def test_first_epoch_starts_at_zero(digits):
             for init in ("linear", "zeros")
         )
     assert linear.loss_curve_ == zeros.loss_curve_
-    # what it starts from is known from then on, however the encoder was fitted
+    # From then on the moments are known, whatever `init` was in fit.
     assert_array_equal(
         linear.transform(digits), zeros.set_params(init="linear").transform(digits)
     )
@@ -235,13 +235,13 @@ def test_first_epoch_starts_at_zero(digits):
 
 
 def test_start_is_thresholded_by_what_the_map_leaves_open(fitted, digits):
-    """A code starts at zero where it gains less, under the map, than it costs."""
+    """A code starts at zero if it gains less, under the map, than it costs."""
     mean, variance = fitted.code_moments_.posterior(fitted.sigma)
     x, prior = torch.tensor(digits), PointSpikeSlab(alpha=0.2)
     start = fitted._make_model().start.codes(x, None, prior, None)
     z = mean(x)
     cost = np.log(0.8 / 0.2)
-    # the minimiser of (u - z)^2 / (2 v) + u^2 / 2 + cost, against u = 0
+    # The minimiser of (u - z)^2 / (2 v) + u^2 / 2 + cost is compared with u = 0.
     u = z / (1 + variance)
     gain = (z**2 - (u - z) ** 2) / (2 * variance) - u**2 / 2
     assert_array_equal(start != 0, gain > cost)
