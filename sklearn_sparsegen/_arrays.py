@@ -1,7 +1,7 @@
 """Conversion between NumPy arrays and tensors, their types and their devices.
 
-This is the only file that converts: the files of the tensor level never see an array.
-A tensor `like` has the type and the device that a result is to have.
+Data and codes are converted here alone; `_random.py` makes noise by NumPy, and places
+of rows are arrays. A tensor `like` has the type and the device of the result.
 """
 
 import copy

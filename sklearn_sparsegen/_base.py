@@ -1,7 +1,8 @@
 """What all encoders share: scikit-learn's conventions, on arrays.
 
 An encoder differs by the objects that it builds: fitted attributes (`_build`), schedule
-(`_make_schedule`) and model (`_make_model`). Nothing else calls a subclass.
+(`_make_schedule`) and model (`_make_model`). Apart from scikit-learn's own methods,
+nothing else calls a subclass.
 """
 
 import contextlib
@@ -56,11 +57,9 @@ class BaseEncoder(
     random_state: object = parameter(None, "random_state")
     verbose: int | bool = parameter(False, "verbose")
 
-    # What an encoder builds -------------------------------------------------------
-
     @abstractmethod
     def _make_model(self, X=None):
-        """Return the model: for an epoch of training on X, or for inference."""
+        """Return the model: for an epoch of training on X, or, with None, for use."""
 
     def _make_schedule(self):
         """Return the schedule of what depends on the epoch."""
@@ -99,8 +98,6 @@ class BaseEncoder(
     def _likelihood(self):
         return NormalLikelihood(self.sigma)
 
-    # Training ---------------------------------------------------------------------
-
     @base._fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Learn the generator from data.
@@ -131,8 +128,8 @@ class BaseEncoder(
             higher energy than they started at.
         """
         continues = self.warm_start and hasattr(self, "generator_")
-        X = self._validate(X, reset=not continues)
         schedule = self._make_schedule()
+        X = self._validate(X, reset=not continues)
         if not continues:
             self._initialise(X)
         # Without a y, scikit-learn's ScoringMonitor would call no scorer.
@@ -151,8 +148,6 @@ class BaseEncoder(
 
     def _initialise(self, X):
         """Set all fitted attributes to their values before the first epoch."""
-        for name in [name for name in vars(self) if name.endswith("_curve_")]:
-            delattr(self, name)
         in_unit_interval = _arrays.is_in_unit_interval(X)
         self.output_activation_ = self.output_activation
         if self.output_activation == "auto":
@@ -164,6 +159,7 @@ class BaseEncoder(
         self.n_components_ = self.n_components
         self.n_iter_ = 0
         self.loss_curve_ = []
+        vars(self).pop("n_active_curve_", None)
         self._optimizer_state = None
 
     def _make_optimizer(self):
@@ -210,7 +206,7 @@ class BaseEncoder(
         rng = np.random.default_rng(seed) if self.shuffle else None
         batches = _arrays.training_batches(X, self.batch_size, like, rng)
         draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
-        figures, diverging = _training.train_epoch(model, batches, optimizer, draw)
+        figures, rising = _training.train_epoch(model, batches, optimizer, draw)
         self.n_iter_ += 1
         if not np.isfinite(figures["loss"]):
             raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=self.n_iter_))
@@ -220,10 +216,9 @@ class BaseEncoder(
         if self.verbose:
             shown = ", ".join(f"{n} {v:.6g}" for n, v in figures.items())
             print(f"Epoch {self.n_iter_}: {shown}")
-        if not len(diverging):
+        if not len(rising):
             return []
-        rows = range(len(diverging))
-        return [model.solver.explain(diverging, rows, len(X), model)]
+        return [model.solver.explain(rising, range(len(rising)), len(X), model)]
 
     def _networks(self):
         """Return the fitted modules, by attribute."""
@@ -232,8 +227,6 @@ class BaseEncoder(
             for name, value in vars(self).items()
             if name.endswith("_") and isinstance(value, torch.nn.Module)
         }
-
-    # Use --------------------------------------------------------------------------
 
     def transform(self, X):
         """Infer the codes of data.
@@ -334,8 +327,6 @@ class BaseEncoder(
         draw = seeded_noise(draw_seed(self.random_state), like)
         z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
         return _arrays.to_array(model.likelihood.sample(model.generator(z), draw))
-
-    # scikit-learn and pickle ------------------------------------------------------
 
     def _check_data(self, X):
         """Validate the data and the parameters of a method that infers codes."""

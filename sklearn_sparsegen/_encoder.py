@@ -40,12 +40,12 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     sigma : float, default=0.3
         Standard deviation of the observation noise, in units of X. A smaller value
-        gives closer reconstructions and less sparse codes; gradient steps then need a
-        smaller `step_size`.
+        gives closer reconstructions and less sparse codes. Where there is a
+        `step_size`, it must then be smaller too.
 
     hidden_layer_sizes : array-like of int, default=(400,)
-        Number of units of each hidden layer of the generator; `()` makes it linear. A
-        recognition network has the same layers in reverse order.
+        Number of units of each hidden layer of the generator; `()` makes it linear. If
+        there is a recognition network, it has these layers in reverse order.
 
     activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
         Nonlinearity of the hidden layers.
@@ -80,14 +80,13 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Whether to visit the rows in a new order in each epoch.
 
     tol : float or None, default=0.001
-        `fit` stops once the schedule is finished and the loss has not fallen by more
-        than `tol` times its absolute value in any of 5 successive epochs. Proximal
-        steps stop for a row once one more of them would lower its energy by less than
+        `fit` stops once the loss has not fallen by more than `tol` times its absolute
+        value in any of 5 successive epochs, and any schedule is finished. Proximal
+        steps, if used, stop for a row once one more would lower its energy by less than
         about `tol` times the energy. None: all epochs and all steps are taken.
 
     warm_start : bool, default=False
-        Whether `fit` continues from the result of the last call, at its epoch of the
-        schedule.
+        Whether `fit` continues from the result of the last call.
 
     device : str or torch.device, default="auto"
         Where to compute. "auto" is a CUDA GPU if there is one, else the CPU.

@@ -42,7 +42,8 @@ class Autograd:
 class DataTerm:
     """The data term of the rows x, as a function of their codes.
 
-    The weights of the generator are read once, here. NaN in x means "not observed".
+    The weights of the generator are read once, here. A term that couples the rows has
+    `value` and `value_and_gradient` alone, for the proximal solver.
     """
 
     separable = True  # the value of a row does not depend on the codes of other rows

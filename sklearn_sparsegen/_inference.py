@@ -16,11 +16,11 @@ def infer_batches(model, X, batch_size, refinement=None):
     whose inference did not converge.
     """
     n_rows, multiple = model.batch_shape(batch_size)
-    failures, n_seen = {}, 0
+    failed, n_seen = {}, 0
     for x in tensor_batches(X, n_rows, next(model.generator.parameters())):
         n = len(x)
         # The rounding of a row must not depend on the number of rows beside it.
-        padded = pad_rows(x, multiple)
+        padded = pad_rows(x, multiple) if n % multiple else x
         solution = model.infer(padded)
         model.check(solution[:n])
         outcomes = [(model.solver, solution)]
@@ -30,10 +30,11 @@ def infer_batches(model, X, batch_size, refinement=None):
         for solver, outcome in outcomes:
             (rows,) = np.nonzero(to_array(outcome.not_converged[:n]))
             if len(rows):
-                failures.setdefault(solver, []).append((n_seen + rows, outcome.z[rows]))
+                some = outcome.z[rows[:20]]  # enough for the message
+                failed.setdefault(solver, []).append((n_seen + rows, some))
         n_seen += n
         yield x, solution[:n]
-    for solver, parts in failures.items():
+    for solver, parts in failed.items():
         rows, codes = zip(*parts, strict=True)
         rows = np.unique(np.concatenate(rows))
         message = solver.explain(torch.cat(codes), rows, len(X), model)

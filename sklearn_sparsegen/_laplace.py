@@ -32,7 +32,7 @@ def _estimate(x, z, model):
     J *= ~missing[:, :, None] & support[:, None]
     of_output = likelihood.scaled_gradient(x, output, missing) / likelihood.dispersion
     gradient = -(J.mT @ of_output[:, :, None]).squeeze(2) - z * prior.weight(z)
-    # From here in float64, as the determinant of 800 components overflows float32.
+    # In float64, as float32 would round the log determinant of 800 components.
     hessian = (J.mT @ (likelihood.scaled_curvature(output) * J)).double()
     hessian /= likelihood.dispersion
     # Entries off the support get a 1, whose logarithm is 0.

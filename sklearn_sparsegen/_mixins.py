@@ -31,11 +31,16 @@ class PartialFitMixin:
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, or if inference diverges.
+            If inference diverges, or if the data or a parameter are invalid.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If gradient steps end at a higher energy than they started at.
         """
         is_first_call = not hasattr(self, "generator_")
-        X = self._validate(X, reset=is_first_call)
         schedule = self._make_schedule()
+        X = self._validate(X, reset=is_first_call)
         if is_first_call:
             self._initialise(X)
         optimizer = self._make_optimizer()
@@ -76,14 +81,18 @@ class ScoreMixin:
         Raises
         ------
         ValueError
-            If `transform` would raise it.
+            Where `transform` raises it, for the same reasons.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If inference does not converge for all rows; see `transform`.
         """
         X = self._check_data(X)
         model = self._make_model()
-        scores = [
-            to_array(model.log_likelihood(x, solution.z))
-            for x, solution in infer_batches(model, X, self.batch_size)
-        ]
+        scores = []
+        for x, solution in infer_batches(model, X, self.batch_size):
+            scores.append(to_array(model.log_likelihood(x, solution.z)))
         return np.concatenate(scores)
 
     def score(self, X, y=None):

@@ -1,7 +1,7 @@
 """The model joins a prior, a generator, a likelihood, a start and a solver.
 
-Every encoder uses one object with the methods of `Model` and its attributes
-`generator`, `prior`, `likelihood`, `solver` and `refinement`.
+Every encoder uses one object with the methods of `Model` and its `generator`, `prior`,
+`likelihood`, `refinement` and `solver`, which is None if a network finds the codes.
 """
 
 from dataclasses import dataclass
@@ -62,9 +62,9 @@ class Model:
         return _CPU_ROWS, multiple
 
     def infer(self, x, rows=None):
-        """Return the `Solution` for the data `x`, which the caller is to `check`.
+        """Return the `Solution` for the data `x`. The caller passes it to `check`.
 
-        `rows` are their places in the training data, or None.
+        `rows` are the places of the rows of x in the training data, or None.
         """
         n_rows = _CPU_ROWS if x.is_cpu and self.coupling is None else len(x)
         solutions = []
@@ -114,8 +114,10 @@ class Model:
             self.memory.update(rows, z, output.detach())
         loss = self.likelihood.energy(x, output)
         figures = {"loss": loss.detach() + self.prior.energy(z), "n_active": n_active}
-        diverging = z[:0] if self.solver.monotone else z[solution.not_converged]
-        return loss, figures, diverging
+        # A view of z, even an empty one, would keep all codes of the epoch in memory.
+        none = z.new_empty(0, z.shape[1])
+        rising = none if self.solver.monotone else z[solution.not_converged]
+        return loss, figures, rising
 
     def log_likelihood(self, x, z):
         """Return Laplace's estimate of log p(x) of each row around the codes `z`."""

@@ -12,7 +12,7 @@ A prior has
 * `nonnegative`: whether codes have no negative entries.
 
 The likelihood estimate also needs `log_prob(z)` and `weight(z)` of each entry, and
-`support(z)`: which entries have a density.
+`support(z)`: which entries have a density. `LimitedSlab` is for refinement alone.
 """
 
 import math

@@ -39,7 +39,7 @@ class ProximalQuasiNewton:
 
     @staticmethod
     def check(prior):
-        """Accept any prior, as all of them have a proximal step."""
+        """Accept any prior that has a proximal step."""
 
     @cached_property
     def stiffest(self):

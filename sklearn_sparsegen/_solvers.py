@@ -82,7 +82,6 @@ class GradientSteps:
 
     def advice(self, z, model):
         """Tell a step size that is stable around the codes `z`."""
-        # A few rows are enough for two digits.
         codes = torch.cat([z[:20], z.new_zeros(1, z.shape[1])])
         return _messages.STEP_TOO_LONG.format(
             step_size=self.step_size,

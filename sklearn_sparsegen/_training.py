@@ -9,8 +9,7 @@ import torch
 _PATIENCE = 5  # epochs, in one of which the loss must fall
 
 
-# Without this decorator, an interrupt inside torch's own switches of gradients would
-# leave them off.
+# Without it, a KeyboardInterrupt while torch has gradients off would leave them off.
 @torch.enable_grad()
 def train_epoch(model, batches, optimizer, draw):
     """Take one step of the optimiser for each batch (Algorithm 1).
@@ -21,19 +20,19 @@ def train_epoch(model, batches, optimizer, draw):
     Returns the means over all rows of what `model.loss` shows, and the codes whose
     energy is higher than at the start of inference.
     """
-    totals, n_rows, all_diverging = {}, 0, []
+    totals, n_rows, all_rising = {}, 0, []
     for rows, x in batches:
-        loss, figures, diverging = model.loss(x, rows, draw)
+        loss, figures, rising = model.loss(x, rows, draw)
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()
         n_rows += len(x)
-        all_diverging.append(diverging)
+        all_rising.append(rising)
         # The sums stay on the device, because reading one would synchronise a GPU.
         for name, values in figures.items():
             totals[name] = totals.get(name, 0.0) + values.detach().double().sum()
     means = {name: total.item() / n_rows for name, total in totals.items()}
-    return means, torch.cat(all_diverging)
+    return means, torch.cat(all_rising)
 
 
 class ConstantSchedule:
@@ -68,7 +67,7 @@ class AlphaSchedule:
     def at(self, epoch):
         # Rounded, so that 30 epochs of 0.033 from 1 end at 0.01 exactly.
         alpha = round(self.alpha_init - self.decay * epoch, 12)
-        return {"alpha_": max(self.alpha, alpha)}
+        return {"alpha_": float(max(self.alpha, alpha))}
 
     def left(self, epoch):
         """Return a sentence as long as alpha has not reached its end."""

@@ -1,9 +1,11 @@
 """The baselines: their mathematics, and what every encoder promises."""
 
+import copy
 import dataclasses
 import functools
 import pickle
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -360,6 +362,24 @@ def test_chains_go_on_from_epoch_to_epoch(digits):
     # Other data get other chains.
     near.set_params(warm_start=True, max_iter=1).fit(digits[:70])
     assert near.codes_.shape == (70, 12)
+
+
+def test_chains_go_on_from_codes_that_cannot_be_written_to(digits, tmp_path):
+    """joblib gives its workers read-only memory maps of large arrays."""
+    encoder = METHODS["ABP"](max_iter=2, warm_start=True).fit(digits)
+    joblib.dump(encoder, tmp_path / "encoder")
+    loaded = joblib.load(tmp_path / "encoder", mmap_mode="r")
+    assert not loaded.codes_.flags.writeable
+    assert_same(loaded.fit(digits), encoder.fit(digits))
+    assert_array_equal(loaded.codes_, encoder.codes_)
+
+
+def test_a_copy_has_chains_of_its_own(digits):
+    encoder = METHODS["ABP"](max_iter=2, warm_start=True).fit(digits)
+    before = copy.copy(encoder)
+    codes = before.codes_.copy()
+    encoder.fit(digits)
+    assert_array_equal(before.codes_, codes)
 
 
 # Posteriors and their divergences -----------------------------------------------------

@@ -119,5 +119,6 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
         if len(self.codes_) != len(X):  # other data than before: new chains
             draw = seeded_noise(self._seed, next(self.generator_.parameters()))
             self.codes_ = to_array(draw(len(X), self.n_components_))
+        self.codes_ = np.array(self.codes_)  # writable, and no copy of self shares it
         chains = Chains(torch.from_numpy(self.codes_))
         return _langevin_model(self, X, chains, memory=chains)

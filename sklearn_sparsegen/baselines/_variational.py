@@ -65,7 +65,7 @@ class VariationalModel:
         z = posterior.relaxed_sample(lambda: draw(len(x), self.n_components))
         energy = self.likelihood.energy(x, forward(self.generator, z))
         loss = energy + self.divergence(posterior, self.prior)
-        return loss, {"loss": loss, **posterior.figures()}, z[:0].detach()
+        return loss, {"loss": loss, **posterior.figures()}, z.new_empty(0, z.shape[1])
 
     @torch.no_grad()
     def log_likelihood(self, x, z):
