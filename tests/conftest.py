@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-# One of scikit-learn's common checks asks for this; scipy reads it on import.
+# One of scikit-learn's common checks needs this. SciPy reads it when it is imported.
 os.environ["SCIPY_ARRAY_API"] = "1"
 
 import numpy as np
@@ -11,13 +11,14 @@ from hypothesis import settings
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 
-from sklearn_sparsegen import _posterior
-from sklearn_sparsegen._data_term import full_rows, linear, linear_layers
+from sklearn_sparsegen import _model
+from sklearn_sparsegen._linear_layers import linear, row_multiple
 
-# Many threads on small matrices wait for each other, the more so on a busy machine.
+# With small matrices, threads spend most of their time waiting for each other.
 torch.set_num_threads(1)
 
-# Derandomised, so that a run shows what the last one showed; time is no property.
+# Derandomised, so that every run tests the same examples. Without a deadline, because
+# the time that an example takes depends on the machine.
 settings.register_profile("sparsegen", deadline=None, derandomize=True)
 settings.load_profile("sparsegen")
 
@@ -48,10 +49,10 @@ def rng():
 
 
 def rounds_rows_alike(generator):
-    """Whether products of few rows and of many round a row alike on this machine."""
-    n_least = full_rows(linear_layers(generator))
+    """Return whether products of few and of many rows round a row in the same way."""
+    n_least = row_multiple(generator)
     weights = [p.detach() for p in generator.parameters() if p.ndim == 2]
-    # as the linear start multiplies
+    # The linear start multiplies by a matrix of this shape.
     weights.append(torch.ones(len(weights[-1]), weights[0].shape[1]).to(weights[0]))
     for weight in weights + [weight.T for weight in weights]:
         rows = torch.arange(320 * weight.shape[1]).to(weight).sin().view(320, -1)
@@ -64,19 +65,21 @@ def rounds_rows_alike(generator):
 
 @pytest.fixture
 def check_rows_are_alone(monkeypatch):
-    """Check that a row's code is the same, to the last bit, in every batch."""
+    """Return a function that checks that a code has the same bits in every batch."""
 
     def check(encoder, X):
         if not rounds_rows_alike(encoder.generator_):
-            pytest.skip("this machine rounds a row's products by the rows beside it")
+            pytest.skip("on this machine the rounding of a row depends on other rows")
         codes = encoder.transform(X)
         order = np.random.default_rng(0).permutation(len(X))
         assert_array_equal(encoder.transform(X[order]), codes[order])
-        for n in (1, 7, len(X) - 1):
-            parts = [encoder.transform(X[i : i + n]) for i in range(0, len(X), n)]
-            assert_array_equal(np.concatenate(parts), codes)
-            monkeypatch.setattr(_posterior, "_CPU_ROWS", n)
-            strides = encoder.set_params(batch_size=n).transform(X)
-            assert_array_equal(strides, codes)
+        # One row at a time takes long, and a few rows are enough for it.
+        for n, last in (1, 8), (7, len(X)), (len(X) - 1, len(X)):
+            parts = [encoder.transform(X[i : i + n]) for i in range(0, last, n)]
+            assert_array_equal(np.concatenate(parts), codes[:last])
+        n_least = row_multiple(encoder.generator_)
+        for n in (n_least, 2 * n_least):
+            monkeypatch.setattr(_model, "_CPU_ROWS", n)
+            assert_array_equal(encoder.set_params(batch_size=n).transform(X), codes)
 
     return check

@@ -1,7 +1,9 @@
 """The encoder: fit loop, transform, likelihood, and what users do with them."""
 
+import copy
 import functools
 import io
+import itertools
 import pickle
 import threading
 
@@ -21,24 +23,36 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._likelihoods import NormalLikelihood
+from sklearn_sparsegen._linear_layers import row_multiple
+from sklearn_sparsegen._model import Model
 from sklearn_sparsegen._priors import SpikeSlab
+from sklearn_sparsegen._solvers import GradientSteps
+from sklearn_sparsegen._starts import Zeros
+from sklearn_sparsegen._training import AlphaSchedule, train_epoch
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
 Encoder = functools.partial(
     SparseGeneratorEncoder,
     n_components=10,
     hidden_layer_sizes=(20,),
+    sigma=0.15,
+    step_size=0.05,
+    learning_rate_init=0.01,
     batch_size=50,
     random_state=0,
     tol=None,
 )
-# a schedule of five epochs
+# The schedule takes five epochs.
 Short = functools.partial(Encoder, alpha=0.1, decay=0.18, max_iter=6)
 
 
 @pytest.fixture(scope="module")
 def fitted(digits):
-    return Short().fit(digits)
+    """An encoder some of whose codes are active, and others not."""
+    encoder = Short().fit(digits)
+    assert 0.05 < encoder.n_active_curve_[-1] / 10 < 0.95
+    return encoder
 
 
 def parameters(encoder):
@@ -55,57 +69,100 @@ def assert_same(encoder, other):
 
 def test_algorithm_1_by_plain_autograd(digits):
     """Two epochs of fit equal Algorithm 1 written out, in float64."""
-    encoder = Encoder(shuffle=False, alpha=0.9, decay=0.03, max_iter=2, n_steps=5)
-    with pytest.warns(ConvergenceWarning, match="alpha"):
-        encoder.fit(digits)
+    Constant = functools.partial(Encoder, shuffle=False, alpha=0.1, n_steps=20)
+    encoder = Constant(alpha_init=0.5, decay=0.2, max_iter=2).fit(digits)
+    assert 0.05 < encoder.n_active_curve_[-1] / 10 < 0.95
 
-    start = Encoder(shuffle=False, alpha=0.9, max_iter=1, learning_rate_init=1e-300)
-    with pytest.warns(ConvergenceWarning, match="alpha"):
-        generator = start.fit(digits).generator_
-    adam = torch.optim.Adam(generator.parameters(), lr=1e-3)
+    start = Constant(alpha_init=0.1, max_iter=1, learning_rate_init=1e-300)
+    generator = start.fit(digits).generator_
+    adam = torch.optim.Adam(generator.parameters(), lr=0.01)
     X = torch.tensor(digits)
-    losses = []
-    for alpha in (0.97, 0.94):
+    losses, n_active = [], []
+    for alpha in (0.3, 0.1):
         prior = SpikeSlab(alpha)
-        total = 0
+        total, count = 0, 0
         for x in X.split(50):
             z = torch.zeros(50, 10, dtype=torch.float64)
-            for _ in range(5):
+            for _ in range(20):
                 z.requires_grad_()
-                error = (x - generator(z)).square().sum() / (2 * 0.3**2)
+                error = (x - generator(z)).square().sum() / (2 * 0.15**2)
                 log_prior = prior.log_prob(z).sum()
                 (step,) = torch.autograd.grad(error - log_prior, z)
-                z = (z - 0.1**2 / 2 * step).detach()
-            error = (x - generator(z)).square().sum() / (2 * 0.3**2)
+                z = (z - 0.05**2 / 2 * step).detach()
+            error = (x - generator(z)).square().sum() / (2 * 0.15**2)
             total += (error - prior.log_prob(z).sum()).item()
+            count += (prior.slab_proba(z) > 0.5).sum().item()
             adam.zero_grad()
             (error / 50).backward()
             adam.step()
         losses.append(total / len(X))
+        n_active.append(count / len(X))
     assert_allclose(encoder.loss_curve_, losses, rtol=1e-10)
+    assert_allclose(encoder.n_active_curve_, n_active, rtol=1e-10)
     for a, b in zip(parameters(encoder), generator.parameters(), strict=True):
         assert_allclose(a, b.detach(), atol=1e-10)
 
 
-def test_loss_falls_and_codes_are_counted(fitted, digits):
-    assert fitted.loss_curve_[1] < fitted.loss_curve_[0]
+def test_loss_falls_in_each_epoch(fitted):
+    assert (np.diff(fitted.loss_curve_) < 0).all()
     assert len(fitted.loss_curve_) == len(fitted.n_active_curve_) == fitted.n_iter_ == 6
-    active = (fitted.slab_proba(fitted.transform(digits)) > 0.5).sum(1).mean()
-    assert 0 <= active <= fitted.n_active_curve_[0]
 
 
-def test_schedule(digits):
+def test_an_epoch_takes_any_iterable_of_batches(digits):
+    """A list and a generator, which has no length, give the same figures."""
+    X, places = torch.tensor(digits[:20]), torch.arange(20)
+
+    def train(batches, learning_rate):
+        generator = torch.nn.Linear(3, 64, dtype=torch.float64)
+        torch.nn.init.constant_(generator.weight, 0.1)
+        torch.nn.init.zeros_(generator.bias)
+        model = Model(
+            generator=generator,
+            prior=SpikeSlab(0.5),
+            likelihood=NormalLikelihood(0.3),
+            solver=GradientSteps(n_steps=3, step_size=0.1),
+            start=Zeros(3),
+            n_components=3,
+            seed=(0,),
+        )
+        adam = torch.optim.Adam(generator.parameters(), lr=learning_rate)
+        figures, rising = train_epoch(model, batches, adam, draw=None)
+        assert rising.shape == (0, 3)
+        assert figures.keys() == {"loss", "n_active"}
+        return figures, generator.weight
+
+    sizes = [7, 1, 12]
+    batches = list(zip(places.split(sizes), X.split(sizes), strict=True))
+    figures, weight = train(batches, 0.001)
+    again, same_weight = train((pair for pair in batches), 0.001)
+    assert again == figures
+    assert torch.equal(same_weight, weight)
+    assert (weight != 0.1).all()
+    # Each row counts the same, whatever the size of its batch is.
+    in_parts, _ = train(batches, 0.0)
+    at_once, _ = train([(places, X)], 0.0)
+    assert_allclose(list(in_parts.values()), list(at_once.values()), rtol=1e-12)
+
+
+def test_schedule_is_a_function_of_the_epoch():
+    schedule = AlphaSchedule(alpha_init=1.0, alpha=0.01, decay=0.033)
+    alphas = [schedule.at(epoch)["alpha_"] for epoch in range(1, 33)]
+    assert_allclose(alphas[:30], 1 - 0.033 * np.arange(1, 31), atol=1e-12)
+    assert alphas[29:] == [0.01] * 3  # exactly, and never below
+    assert [bool(schedule.left(epoch)) for epoch in (1, 29, 30, 31)] == [1, 1, 0, 0]
+
+
+def test_every_epoch_takes_its_alpha_from_the_schedule(digits):
     seen = []
 
     class Watch(SparseGeneratorEncoder):
-        def _prior(self):
-            seen.append(self.alpha_)
-            return super()._prior()
+        def _make_model(self, X=None):
+            model = super()._make_model(X)
+            seen.append(model.prior.alpha)
+            return model
 
-    params = {"tol": None, "n_steps": 1, "batch_size": 300, "random_state": 0}
-    Watch(3, max_iter=32, **params).fit(digits)
-    assert_allclose(seen[:30], 1 - 0.033 * np.arange(1, 31), atol=1e-12)
-    assert seen[29:] == [0.01] * (len(seen) - 29)  # exactly, and never below
+    Watch(3, alpha=0.1, decay=0.3, max_iter=4, tol=None, n_steps=1).fit(digits)
+    assert seen == [0.7, 0.4, 0.1, 0.1]
 
 
 def test_constant_schedule(digits):
@@ -113,47 +170,66 @@ def test_constant_schedule(digits):
     assert encoder.alpha_ == 0.2
 
 
-def test_unfinished_schedule_is_said(digits):
+def test_unfinished_schedule_gives_a_warning(digits):
     with pytest.warns(ConvergenceWarning, match=r"alpha_=0.901 .* increase max_iter"):
         encoder = Encoder(max_iter=3, n_steps=1).fit(digits)
     assert encoder.alpha_ == 0.901
 
 
-def test_stops_on_tol_only_once_alpha_has_arrived(digits):
-    # a tol that no epoch meets: it stops five epochs after the first that counts
+def test_stops_on_tol_only_after_the_schedule(digits):
+    # No epoch lowers the loss by so much. The loss of epoch 5, which ends the schedule,
+    # is the first that counts, and fit stops after five more epochs.
     encoder = Short(max_iter=50, tol=10.0, n_steps=2).fit(digits)
     assert encoder.alpha_ == 0.1
     assert encoder.n_iter_ == 5 + 5
 
 
-def test_not_settled_is_said(digits):
+def test_loss_that_has_not_converged_gives_a_warning(digits):
     with pytest.warns(ConvergenceWarning, match="max_iter=6 .* tol=1e-12"):
         Short(tol=1e-12).fit(digits)
 
 
-def test_interrupt_keeps_what_was_learned(digits):
-    class Interrupted(torch.nn.Linear):
-        """Raises what a user's Ctrl-C does in the 200th pass."""
+def interrupted_in_pass(number):
+    """Return a factory of generators that interrupt, as Ctrl-C does, in one pass."""
 
-        passes = 0
+    class Interrupted(torch.nn.Linear):
+        n_passes = 0
 
         def forward(self, z):
-            Interrupted.passes += 1
-            if Interrupted.passes == 200:
-                # as where the interrupt comes within torch's own switches
+            self.n_passes += 1
+            if self.n_passes == number:
+                # As where the interrupt comes within torch's own switches.
                 torch.set_grad_enabled(False)
                 raise KeyboardInterrupt
             return super().forward(z)
 
+    return Interrupted
+
+
+def test_interrupt_keeps_what_was_learned(digits):
+    generator = interrupted_in_pass(200)
     with pytest.warns(ConvergenceWarning, match=r"interrupted in epoch \d+; .* keeps"):
-        encoder = Encoder(generator=Interrupted, max_iter=50, n_steps=3).fit(digits)
+        encoder = Encoder(generator=generator, max_iter=50, n_steps=3).fit(digits)
     assert torch.is_grad_enabled()
     assert 0 < encoder.n_iter_ < 50
     assert encoder.transform(digits).shape == (300, 10)
 
 
+def test_interrupted_epoch_does_not_lower_alpha_twice(digits):
+    # The first pass checks the generator. Each of the six batches of an epoch takes
+    # four passes or more, so this one is in the second epoch.
+    encoder = Short(generator=interrupted_in_pass(40), n_steps=1, warm_start=True)
+    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 2"):
+        encoder.fit(digits)
+    assert encoder.n_iter_ == 1
+    for epoch, alpha in (2, 0.64), (3, 0.46):
+        encoder.partial_fit(digits)
+        assert encoder.n_iter_ == epoch
+        assert encoder.alpha_ == alpha
+
+
 @pytest.mark.parametrize("solver", ["gradient", "proximal"])
-def test_default_type_of_tensors_has_no_part(digits, solver):
+def test_default_type_of_tensors_has_no_effect(digits, solver):
     X = digits[:60].astype(np.float32)
     torch.set_default_dtype(torch.float64)
     try:
@@ -166,7 +242,7 @@ def test_default_type_of_tensors_has_no_part(digits, solver):
 
 @pytest.mark.parametrize("solver", ["gradient", "proximal"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_weights_that_are_not_finite_are_said(digits, solver, dtype):
+def test_weights_that_are_not_finite_are_an_error(digits, solver, dtype):
     X = digits[:60].astype(dtype)
     encoder = Short(solver=solver).fit(X)
     with torch.no_grad():
@@ -192,7 +268,7 @@ def test_partial_fit_is_an_epoch_of_fit(init, digits):
 
 
 @pytest.mark.parametrize("init", ["zeros", "linear"])
-def test_warm_start_goes_on(init, digits):
+def test_warm_start_continues(init, digits):
     whole = Short(max_iter=8, init=init).fit(digits)
     halves = Short(max_iter=6, init=init, warm_start=True).fit(digits)
     halves.set_params(max_iter=2).fit(digits)
@@ -233,14 +309,14 @@ def test_global_state_stays_untouched(digits):
     assert module.training
 
 
-def test_verbose_prints_a_line_an_epoch(digits, capsys):
+def test_verbose_prints_a_line_per_epoch(digits, capsys):
     Short(verbose=True).fit(digits)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
     assert lines[0].startswith("Epoch 1: loss ")
 
 
-def test_generator_of_ones_own(digits):
+def test_generator_of_a_user(digits):
     class Deep(torch.nn.Module):
         def __init__(self, n_components, n_features):
             super().__init__()
@@ -253,12 +329,14 @@ def test_generator_of_ones_own(digits):
                 self.last(torch.nn.functional.gelu(self.norm(self.first(z))))
             )
 
-    encoder = Short(generator=Deep, max_iter=20).fit(digits)
+    encoder = Short(generator=Deep, step_size=0.01, max_iter=10).fit(digits)
     assert encoder.loss_curve_[-1] < encoder.loss_curve_[5]
     assert np.isfinite(encoder.score(digits))
-    # a module goes on from its own weights
-    again = Short(generator=encoder.generator_, learning_rate_init=1e-300).fit(digits)
-    assert_same(again, encoder)
+    # A module starts from its own weights.
+    again = clone(encoder).set_params(
+        generator=encoder.generator_, learning_rate_init=1e-300
+    )
+    assert_same(again.fit(digits), encoder)
 
 
 def test_output_activation(digits):
@@ -290,13 +368,66 @@ def test_a_code_depends_on_its_row_alone(
     check_rows_are_alone(encoder, X[:60])
 
 
-def test_noise_differs_by_row_seed_and_epoch(digits):
-    X = digits[:4]
-    encoder = Short(solver="langevin", step_size=0.01).fit(digits)
-    codes = encoder.transform(X)
-    other = Short(solver="langevin", step_size=0.01, random_state=1).fit(digits)
-    noise = [codes[0], codes[1], other.transform(X)[0]]
-    assert len({np.round(n[0], 6) for n in noise}) == 3
+@pytest.mark.parametrize("widths", [(10, 20, 64), (3, 7), (64, 32), (1,)], ids=str)
+def test_filled_batches_fill_vector_instructions(widths):
+    """The entries of a filled batch fill whole vector instructions in every layer."""
+    layers = [torch.nn.Linear(*pair) for pair in itertools.pairwise((*widths, 5))]
+    multiple = row_multiple(torch.nn.Sequential(*layers))
+    assert 4 <= multiple <= 32
+    assert all(multiple * width % 32 == 0 for width in (*widths, 5))
+
+
+def test_starts_are_drawn_from_their_distributions(fitted, digits):
+    """After one minute step, codes are where inference starts."""
+    encoder = pickle.loads(pickle.dumps(fitted)).set_params(n_steps=1, step_size=1e-9)
+
+    def p_value(init, distribution):
+        codes = encoder.set_params(init=init).transform(digits)
+        return stats.kstest(codes.ravel(), distribution).pvalue
+
+    def prior(z):
+        return 0.1 * stats.norm.cdf(z) + 0.9 * stats.norm.cdf(z, scale=0.1)
+
+    assert p_value("prior", prior) > 1e-4
+    assert p_value("normal", stats.norm.cdf) > 1e-4
+    assert p_value("prior", stats.norm.cdf) < 1e-100  # the test tells them apart
+    assert_allclose(encoder.set_params(init="zeros").transform(digits), 0, atol=1e-12)
+
+
+def test_noise_of_langevin_dynamics(digits):
+    """The noise of a row is standard normal, and its own under each seed."""
+    X = digits.copy()
+    X[1] = X[0]
+    generator = torch.nn.Linear(10, 64)  # the same weights for all seeds
+
+    def noise(seed):
+        encoder = Short(generator=generator, random_state=seed).fit(digits)
+        encoder.set_params(n_steps=1)
+        steps = encoder.transform(X)
+        return (encoder.set_params(solver="langevin").transform(X) - steps) / 0.05
+
+    first, second = noise(0), noise(1)
+    assert_allclose(first[1], first[0], atol=1e-12)  # equal rows have equal noise
+    others = np.concatenate([first[1:], second[1:]])
+    assert stats.kstest(others.ravel(), stats.norm.cdf).pvalue > 1e-4
+    correlations = np.corrcoef(others)[~np.eye(len(others), dtype=bool)]
+    assert np.abs(correlations).max() < 0.999
+
+
+def test_noise_differs_from_epoch_to_epoch(digits):
+    Constant = functools.partial(
+        Encoder,
+        generator=torch.nn.Linear(10, 64),
+        learning_rate_init=1e-300,  # the weights stay the same
+        alpha=0.1,
+        alpha_init=0.1,
+        shuffle=False,
+        max_iter=3,
+    )
+    assert len(set(Constant().fit(digits).loss_curve_)) == 1
+    noisy = Constant(solver="langevin").fit(digits).loss_curve_
+    assert len(set(noisy)) == 3
+    assert Constant(solver="langevin").fit(digits).loss_curve_ == noisy
 
 
 def test_inference_parameters_take_effect_after_fit(fitted, digits):
@@ -305,21 +436,27 @@ def test_inference_parameters_take_effect_after_fit(fitted, digits):
     for params in (
         {"solver": "langevin"},
         {"n_steps": 5},
-        {"step_size": 0.05},
+        {"step_size": 0.03},
         {"init": "normal"},
+        {"init": "linear"},
+        {"solver": "proximal", "tol": 0.1},
+        {"solver": "proximal", "tol": 1e-6, "n_steps": 1000},
+        {"threshold": 0.2},
+        {"n_nonzero_coefs": 2},
     ):
         changed = encoder.set_params(**params).transform(digits)
         assert not np.allclose(changed, codes)
         encoder.set_params(**{name: fitted.get_params()[name] for name in params})
     assert_array_equal(encoder.transform(digits), codes)
-    # alpha is what fit reached
+    # alpha is the one that fit has reached.
     assert_array_equal(encoder.set_params(alpha=0.9).transform(digits), codes)
+    assert_array_equal(encoder.slab_proba(codes), fitted.slab_proba(codes))
     with pytest.raises(ValueError, match="n_steps"):
         encoder.set_params(n_steps=0).transform(digits)
 
 
 def test_threshold_and_sparse_output(digits):
-    encoder = Short(sigma=0.1, step_size=0.05, batch_size=10, tol=None).fit(digits)
+    encoder = Short(sigma=0.1, step_size=0.05).fit(digits)
     codes = encoder.transform(digits)
     by_size = encoder.set_params(threshold=0.2).transform(digits)
     assert_array_equal(by_size != 0, np.abs(codes) >= 0.2)
@@ -327,12 +464,12 @@ def test_threshold_and_sparse_output(digits):
     active = encoder.slab_proba(codes) >= 0.5
     assert_array_equal(posterior != 0, active)
     assert 0 < active.mean() < 1
-    # what is left was inferred again, and does better than it did before
+    # The other entries are inferred again, and reconstruct the data better.
     psnr = [
         peak_signal_noise_ratio(digits, encoder.inverse_transform(z)).mean()
         for z in (np.where(active, codes, 0), posterior)
     ]
-    assert psnr[1] > psnr[0] + 0.5
+    assert psnr[1] > psnr[0] + 0.3
     csr = encoder.set_params(sparse_output=True).transform(digits)
     assert sparse.issparse(csr)
     assert csr.format == "csr"
@@ -366,7 +503,7 @@ def test_float_types_are_kept(digits, dtype):
     assert encoder.sample(2).dtype == dtype
     assert encoder.score_samples(X[:5]).dtype == np.float64
     assert next(encoder.generator_.parameters()).numpy(force=True).dtype == dtype
-    # whatever type it was fitted on
+    # The type of the training data has no effect.
     for other in (np.float32, np.float64):
         assert encoder.transform(X.astype(other)).dtype == other
 
@@ -439,9 +576,9 @@ def test_samples_follow_the_model(digits):
         encoder.sample(0)
 
 
-def test_score_does_not_depend_on_the_chunks(fitted, digits, monkeypatch):
+def test_score_does_not_depend_on_the_pieces(fitted, digits, monkeypatch):
     scores = fitted.score_samples(digits[:60])
-    monkeypatch.setattr("sklearn_sparsegen._posterior._JACOBIAN_BYTES", 3 * 64 * 10 * 8)
+    monkeypatch.setattr("sklearn_sparsegen._laplace._JACOBIAN_BYTES", 3 * 64 * 10 * 8)
     assert_allclose(fitted.score_samples(digits[:60]), scores, rtol=1e-12)
 
 
@@ -468,7 +605,7 @@ def test_divergence_is_an_error_that_tells_a_stable_step(digits, method):
     run(step_size=stable / 2, sigma=0.01)
 
 
-def test_overshoot_is_a_warning(fitted, digits):
+def test_energy_above_the_start_gives_a_warning(fitted, digits):
     encoder = pickle.loads(pickle.dumps(fitted)).set_params(step_size=0.4)
     with pytest.warns(
         ConvergenceWarning, match=r"energy of \d+ of 300 rows .* step_size"
@@ -492,15 +629,9 @@ def labels():
 
 
 def test_grid_search_in_a_pipeline(digits, labels):
-    grid = {
-        "enc__alpha": [0.1, 0.28],
-        "enc__sigma": [0.1, 0.15],
-        "enc__decay": [0.18, 0.9],
-    }
+    grid = {"enc__alpha": [0.1, 0.28], "enc__decay": [0.18, 0.9]}
     searches = [
-        GridSearchCV(
-            pipeline(step_size=0.05, batch_size=20), grid, cv=2, n_jobs=n_jobs
-        ).fit(digits, labels)
+        GridSearchCV(pipeline(), grid, cv=2, n_jobs=n_jobs).fit(digits, labels)
         for n_jobs in (1, 2)
     ]
     scores = [search.cv_results_["mean_test_score"] for search in searches]
@@ -511,15 +642,11 @@ def test_grid_search_in_a_pipeline(digits, labels):
 
 def test_grid_search_by_its_own_score(digits):
     grid = {"alpha": [0.1, 0.28], "sigma": [0.2, 0.4], "decay": [0.18, 0.9]}
-    searches = [
-        GridSearchCV(Short(), grid, cv=2, n_jobs=n_jobs).fit(digits)
-        for n_jobs in (1, 2)
-    ]
-    scores = [search.cv_results_["mean_test_score"] for search in searches]
-    assert np.isfinite(scores[0]).all()
-    assert_allclose(*scores, rtol=1e-12)
-    best = searches[0]
-    assert_allclose(best.score(digits), best.best_estimator_.score(digits))
+    search = GridSearchCV(Short(), grid, cv=2).fit(digits)
+    scores = search.cv_results_["mean_test_score"]
+    assert len(set(scores)) == 8
+    assert np.isfinite(scores).all()
+    assert search.score(digits) == search.best_estimator_.score(digits)
 
 
 @pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps])
@@ -535,13 +662,13 @@ def test_joblib(fitted, digits, tmp_path):
 
 
 @pytest.mark.parametrize("init", ["zeros", "linear"])
-def test_pickle_goes_on_where_it_was(init, digits):
+def test_training_continues_after_pickle(init, digits):
     encoder = Short(init=init).partial_fit(digits).partial_fit(digits)
     loaded = pickle.loads(pickle.dumps(encoder))
     assert_same(encoder.partial_fit(digits), loaded.partial_fit(digits))
 
 
-def test_pickle_holds_no_optimiser_state_without_need(digits):
+def test_pickle_holds_the_optimiser_state_only_for_a_warm_start(digits):
     sizes = [
         len(pickle.dumps(Short(warm_start=warm, hidden_layer_sizes=(200,)).fit(digits)))
         for warm in (False, True)
@@ -554,30 +681,26 @@ def test_cuda(fitted, digits):
     encoder = Short(device="cuda", warm_start=True).fit(digits)
     codes = encoder.transform(digits)
     assert_allclose(codes, fitted.transform(digits), atol=1e-6)
-    # a machine without the GPU: every storage must load on the CPU
+    # On a machine without the GPU, every storage must load on the CPU.
     buffer = io.BytesIO(pickle.dumps(encoder))
     loaded = pickle.Unpickler(buffer).load()
     loaded.generator_.cpu()
     assert_allclose(loaded.transform(digits), codes, atol=1e-6)
 
 
-def test_state_leaves_the_device_behind():
-    """What a pickle holds is moved to the CPU, shown without a GPU."""
-    from sklearn_sparsegen._torch import on_cpu
+def test_state_is_moved_to_the_cpu(fitted):
+    """What a pickle holds is moved to the CPU, which is shown without a GPU."""
 
     class Elsewhere(torch.Tensor):
         def cpu(self):
             return torch.zeros(3)
 
-    state = {
-        "a": {0: torch.zeros(3).as_subclass(Elsewhere)},
-        "b": 1,
-        "c": torch.nn.Linear(1, 1),
-    }
-    moved = on_cpu(state)
-    assert type(moved["a"][0]) is torch.Tensor
-    assert moved["b"] == 1
-    assert moved["c"] is not state["c"]
+    encoder = copy.copy(fitted)
+    encoder._optimizer_state = {"a": {0: torch.zeros(3).as_subclass(Elsewhere)}}
+    state = encoder.__getstate__()
+    assert type(state["_optimizer_state"]["a"][0]) is torch.Tensor
+    assert state["generator_"] is not fitted.generator_  # moving it would change it
+    assert state["alpha_"] == fitted.alpha_
 
 
 @pytest.mark.parametrize("method", ["transform", "score_samples"])
@@ -698,7 +821,7 @@ def test_a_callback_can_stop_fit(digits):
     with pytest.warns(ConvergenceWarning, match="ended after 3 epochs, but alpha_"):
         encoder = Short().set_callbacks(stop).fit(digits)
     assert encoder.n_iter_ == 3
-    # a snapshot is the encoder as it stood then
+    # A snapshot is the encoder as it was then.
     first = stop.snapshots[0]
     assert first.n_iter_ == len(first.loss_curve_) == 1
     assert (parameters(first)[0] != parameters(encoder)[0]).any()

@@ -6,7 +6,9 @@ from sklearn.utils.estimator_checks import (
     check_get_feature_names_out_error,
     check_global_output_transform_pandas,
     check_global_set_output_transform_polars,
+    check_no_attributes_set_in_init,
     check_param_validation,
+    check_parameters_default_constructible,
     check_set_output_transform,
     check_set_output_transform_pandas,
     check_set_output_transform_polars,
@@ -17,40 +19,57 @@ from sklearn.utils.estimator_checks import (
 
 from sklearn_sparsegen import SparseGeneratorEncoder, baselines
 
-SMALL = {"n_components": 3, "hidden_layer_sizes": (8,), "max_iter": 5}
+SMALL = {"n_components": 3, "hidden_layer_sizes": (8,), "max_iter": 2}
+FEW_STEPS = {**SMALL, "n_steps": 5}
+# The checks are about conventions, and a small model is enough for these.
 SETTINGS = [
-    SparseGeneratorEncoder(**SMALL),
-    SparseGeneratorEncoder(**SMALL, alpha=1.0),
-    SparseGeneratorEncoder(**SMALL, solver="langevin", init="prior"),
-    SparseGeneratorEncoder(**SMALL, threshold="posterior", sparse_output=True),
-    SparseGeneratorEncoder(**SMALL, threshold=0.1, init="normal"),
-    SparseGeneratorEncoder(**SMALL, solver="proximal", n_nonzero_coefs=2),
-    SparseGeneratorEncoder(**SMALL, solver="proximal", spike_scale=0, init="linear"),
-    baselines.ShortRunEncoder(**SMALL),
-    baselines.ABPEncoder(**SMALL),
+    SparseGeneratorEncoder(**FEW_STEPS),
+    SparseGeneratorEncoder(**FEW_STEPS, solver="langevin", init="prior"),
+    SparseGeneratorEncoder(**FEW_STEPS, threshold="posterior", sparse_output=True),
+    SparseGeneratorEncoder(**FEW_STEPS, threshold=0.1, init="normal", alpha=1.0),
+    SparseGeneratorEncoder(**FEW_STEPS, solver="proximal", n_nonzero_coefs=2),
+    SparseGeneratorEncoder(
+        **FEW_STEPS, solver="proximal", spike_scale=0, init="linear"
+    ),
+    baselines.ShortRunEncoder(**FEW_STEPS),
+    baselines.ABPEncoder(**FEW_STEPS),
     baselines.VAEEncoder(**SMALL),
     baselines.VSCEncoder(**SMALL, alpha=0.5),
     baselines.VSCEncoder(**SMALL, n_pseudo_inputs=2),
-    baselines.VarianceSparseEncoder(**SMALL),
+    baselines.VarianceSparseEncoder(**FEW_STEPS),
 ]
-DEFAULTS = [
-    SparseGeneratorEncoder(),
-    *(getattr(baselines, name)() for name in baselines.__all__),
+ONE_OF_EACH_CLASS = list({type(encoder): encoder for encoder in SETTINGS}.values())
+ENCODERS = [
+    SparseGeneratorEncoder,
+    *(getattr(baselines, name) for name in baselines.__all__),
 ]
 
 
-# The checks fit data of any scale for a few epochs, as it suits them; scikit-learn's
-# own runs of them ignore this warning too.
+def test_every_class_is_checked():
+    assert {type(estimator) for estimator in ONE_OF_EACH_CLASS} == set(ENCODERS)
+
+
+# The checks fit data of any scale for a few epochs, as it suits them. scikit-learn's
+# own tests of its estimators ignore this warning too.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([*DEFAULTS, *SETTINGS])
+@parametrize_with_checks(SETTINGS)
 def test_common_checks(estimator, check):
     check(estimator)
 
 
-# Two of these checks fit with feature names and transform without.
+# Most of the checks replace the defaults, but these two read them.
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(
+    "check", [check_parameters_default_constructible, check_no_attributes_set_in_init]
+)
+def test_checks_of_the_defaults(encoder, check):
+    check(encoder.__name__, encoder())
+
+
+# Two of these checks fit with names of features and transform without.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("estimator", SETTINGS)
+@pytest.mark.parametrize("estimator", ONE_OF_EACH_CLASS)
 @pytest.mark.parametrize(
     "check",
     [

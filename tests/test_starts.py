@@ -245,6 +245,7 @@ def test_start_is_thresholded_by_what_the_map_leaves_open(fitted, digits):
     u = z / (1 + variance)
     gain = (z**2 - (u - z) ** 2) / (2 * variance) - u**2 / 2
     assert_array_equal(start != 0, gain > cost)
+    assert_allclose(start, torch.where(gain > cost, u, 0), rtol=1e-12)
     assert 0.05 < (start != 0).double().mean() < 0.5
 
 
