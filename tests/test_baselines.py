@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import optimize, stats
+from scipy.spatial import distance
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
 from sklearn.model_selection import GridSearchCV
@@ -31,10 +32,12 @@ from sklearn_sparsegen.baselines import (
     VSCEncoder,
 )
 from sklearn_sparsegen.baselines._variance_sparse import VarianceHinge
-from sklearn_sparsegen.baselines._variational import (
-    NormalPosterior,
+from sklearn_sparsegen.baselines._variational import NormalPosterior
+from sklearn_sparsegen.baselines._vsc import (
+    PseudoInputPrior,
+    SpikeSlabPosterior,
+    WarmUp,
 )
-from sklearn_sparsegen.baselines._vsc import PseudoInputPrior, SpikeSlabPosterior
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
 COMMON = {
@@ -216,6 +219,11 @@ def test_pseudo_inputs_are_different_rows(digits):
     encoder = METHODS["VSC"](n_pseudo_inputs=40, max_iter=3).fit(digits[:60])
     weight = encoder.pseudo_inputs_.weight.detach().numpy()
     assert len(np.unique(weight, axis=0)) == 40
+    # They start at rows of the data and are learned.
+    fixed = METHODS["VSC"](n_pseudo_inputs=40, max_iter=3, learning_rate_init=1e-300)
+    start = fixed.fit(digits[:60]).pseudo_inputs_.weight.detach().numpy()
+    assert distance.cdist(start, digits[:60]).min(1).max() < 1e-12
+    assert distance.cdist(weight, digits[:60]).min(1).min() > 1e-3
     with pytest.raises(ValueError, match=r"n_pseudo_inputs=61 .* n_samples=60"):
         METHODS["VSC"](n_pseudo_inputs=61).fit(digits[:60])
     with pytest.raises(ValueError, match="alpha"):
@@ -341,7 +349,36 @@ def test_recognition_needs_all_features(name, digits, rng):
         METHODS[name]().fit(with_holes(digits, rng))
 
 
-# Alternating back-propagation ---------------------------------------------------------
+# Langevin dynamics --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["short-run", "ABP"])
+def test_codes_are_draws_from_the_posterior(name, digits):
+    """If the generator ignores the codes, the posterior is the prior."""
+    constant = torch.nn.Linear(12, 64)
+    torch.nn.init.zeros_(constant.weight)
+    encoder = METHODS[name](
+        generator=constant, step_size=0.3, max_iter=2, learning_rate_init=1e-300
+    ).fit(digits)
+    # Steps of this size enlarge the variance of a standard normal posterior.
+    expected = stats.norm(scale=(1 - 0.3**2 / 4) ** -0.5)
+    codes = encoder.transform(digits).ravel()
+    assert stats.kstest(codes, expected.cdf).pvalue > 0.01
+    assert encoder.n_active_curve_ == [12, 12]  # all, under a normal prior
+
+
+@pytest.mark.parametrize("name", ["short-run", "ABP"])
+def test_codes_start_at_a_draw_from_the_prior(name, digits):
+    """With steps that are too short to matter, codes stay where they start."""
+    encoder = METHODS[name](step_size=1e-9, max_iter=1).fit(digits)
+    codes = encoder.transform(digits)
+    assert stats.kstest(codes.ravel(), stats.norm.cdf).pvalue > 0.001
+    if name == "short-run":
+        x = torch.tensor(digits)
+        epochs = [encoder._make_model(digits).infer(x).z]
+        encoder.partial_fit(digits)
+        epochs.append(encoder._make_model(digits).infer(x).z)
+        assert abs(np.corrcoef(*[z.ravel() for z in epochs])[0, 1]) < 0.1
 
 
 def test_chains_go_on_from_epoch_to_epoch(digits):
@@ -390,6 +427,11 @@ def posterior_of(rng, n, k, **kwargs):
     return SpikeSlabPosterior(*heads, **kwargs), heads
 
 
+def seeded_normal(*shape):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
 def noise(rng, *shape):
     return lambda: torch.from_numpy(rng.standard_normal(shape))
 
@@ -400,6 +442,9 @@ def test_divergence_of_the_normal_posterior(rng):
     normal = distributions.Normal(mean, (log_variance / 2).exp())
     expected = distributions.kl_divergence(normal, distributions.Normal(0.0, 1.0))
     assert_allclose(posterior.divergence(), expected, rtol=1e-12)
+    # The scale is positive and finite, whatever a network returns.
+    extreme = NormalPosterior(mean, torch.tensor([-1e4, 1e4, 0.0, 0.0]).double())
+    assert extreme.divergence().isfinite().all()
 
 
 def monte_carlo(log_ratio):
@@ -473,35 +518,89 @@ def test_samples_and_log_prob_of_the_spike_and_slab(rng):
     )
 
 
-def test_loss_is_the_negative_evidence_lower_bound(digits):
-    """The reference is the loss of one batch, written out; only its draws differ."""
-    encoder = METHODS["VAE"](
-        max_iter=1, batch_size=300, shuffle=False, learning_rate_init=1e-300
-    ).fit(digits)
-    x = torch.tensor(digits)
-    with torch.no_grad():
-        mean, log_variance = encoder.recognition_(x).chunk(2, dim=1)
-        divergence = distributions.kl_divergence(
-            distributions.Normal(mean, (log_variance / 2).exp()),
-            distributions.Normal(0.0, 1.0),
-        ).sum(1)
-        losses = []
-        for seed in range(20):
-            draw = torch.randn(
-                300,
-                12,
-                dtype=torch.float64,
-                generator=torch.Generator().manual_seed(seed),
-            )
-            x_hat = encoder.generator_(mean + (log_variance / 2).exp() * draw)
-            losses.append((x - x_hat).square().sum(1) / (2 * 0.2**2) + divergence)
-    means = torch.stack(losses).mean(1)
-    assert abs(encoder.loss_curve_[0] - means.mean()) < 5 * means.std()
-    beta = METHODS["beta-VAE"](
-        max_iter=1, batch_size=300, shuffle=False, learning_rate_init=1e-300
-    ).fit(digits)
-    gap = beta.loss_curve_[0] - encoder.loss_curve_[0]
-    assert_allclose(gap, 3 * divergence.mean().item(), rtol=1e-9)
+def divergence_of(heads, others):
+    """Return the divergence of each row, by those of normals and Bernoullis."""
+    normal, other = (
+        distributions.Normal(mean, (log_variance / 2).exp())
+        for mean, log_variance, _ in (heads, others)
+    )
+    slab, other_slab = (distributions.Bernoulli(logits=h[2]) for h in (heads, others))
+    entries = slab.probs * distributions.kl_divergence(normal, other)
+    return (entries + distributions.kl_divergence(slab, other_slab)).sum(-1)
+
+
+@pytest.mark.parametrize("name", ["VAE", "beta-VAE", "VSC", "VSC, pseudo-inputs"])
+def test_loss_against_its_formula(name, digits):
+    encoder = METHODS[name](max_iter=3).fit(digits)
+    x, noise = torch.tensor(digits[:20]), seeded_normal(20, 12)
+    model = encoder._make_model(digits)
+    loss, figures, _ = model.loss(x, None, lambda *shape: noise)
+    n_heads = 2 if "VAE" in name else 3
+    mean, log_variance, *logit = heads = encoder.recognition_(x).chunk(n_heads, dim=1)
+    z, zeros = mean + (log_variance / 2).exp() * noise, torch.zeros_like(mean)
+    if "VAE" in name:
+        logit = torch.full_like(mean, torch.inf)  # the slab alone
+        divergence = divergence_of((*heads, logit), (zeros, zeros, logit))
+        divergence *= {"VAE": 1.0, "beta-VAE": 4.0}[name]
+    else:
+        # In the third of three epochs, two thirds of the warm-up are over.
+        z *= torch.sigmoid(150 * (torch.special.ndtr(noise) - 1 + logit[0].sigmoid()))
+        active = (logit[0] > 0).sum(1)
+        assert_array_equal(figures["n_active"], active)
+        assert 0 < active.double().mean() < 12
+        alpha = torch.full_like(mean, 0.2)
+        divergence = divergence_of(heads, (zeros, zeros, alpha.logit()))
+    if "pseudo" in name:
+        pseudo = encoder.recognition_(encoder.pseudo_inputs_.weight).chunk(3, dim=1)
+        parts = divergence_of(
+            [head[:, None].expand(-1, 5, -1) for head in heads],
+            [head.expand(20, -1, -1) for head in pseudo],
+        )
+        share = distributions.Bernoulli(pseudo[2].sigmoid().mean())
+        penalty = distributions.kl_divergence(share, distributions.Bernoulli(alpha[0]))
+        divergence = np.log(5) - (-parts).logsumexp(1) + penalty.sum()
+    error = (x - encoder.generator_(z)).square().sum(1) / (2 * 0.2**2)
+    assert_allclose(loss.detach(), (error + divergence).detach(), rtol=1e-9)
+    assert_array_equal(figures["loss"].detach(), loss.detach())
+
+
+def test_the_relaxed_spike_becomes_sharper_in_the_warm_up():
+    warm_up = WarmUp(3)
+    slopes = [warm_up.at(epoch)["_sharpness"] for epoch in range(1, 6)]
+    assert_allclose(slopes, [50, 100, 150, 200, 200])
+    assert [warm_up.left(epoch) != "" for epoch in (1, 2, 3)] == [True, True, False]
+    assert WarmUp(0).at(1)["_sharpness"] == 200
+
+
+def test_codes_are_the_mean_of_the_posterior(digits):
+    x = torch.tensor(digits[:20])
+    for name, n_heads in ("VAE", 2), ("VSC", 3):
+        encoder = METHODS[name](max_iter=3).fit(digits)
+        mean, _, *logit = encoder.recognition_(x).detach().chunk(n_heads, dim=1)
+        expected = mean * logit[0].sigmoid() if logit else mean
+        assert_allclose(encoder.transform(digits[:20]), expected, rtol=1e-9)
+    # The last encoder has the prior of the paper, with no pseudo-inputs.
+    assert encoder.pseudo_inputs_ is None
+
+
+def test_recognition_network_mirrors_the_generator(digits):
+    first, second = (
+        METHODS["VSC"](
+            hidden_layer_sizes=(30, 20),
+            activation="tanh",
+            max_iter=3,
+            learning_rate_init=1e-300,
+            random_state=seed,
+        )
+        .fit(digits)
+        .recognition_
+        for seed in (0, 1)
+    )
+    kinds = [type(module).__name__ for module in first]
+    assert kinds == ["Linear", "Tanh", "Linear", "Tanh", "Linear", "Identity"]
+    weights = [p for p in first.parameters() if p.ndim == 2]
+    assert [tuple(w.shape) for w in weights] == [(20, 64), (30, 20), (36, 30)]
+    assert not torch.equal(weights[0], next(second.parameters()))
 
 
 @pytest.mark.parametrize("name", ["VAE", "VSC"])
@@ -529,22 +628,27 @@ def test_score_is_exact_where_the_posterior_is(name, monkeypatch, rng):
     precision = 1 + (weight**2).sum() / 0.2**2
     centre = (X - bias) @ weight[:, 0] / 0.2**2 / precision
 
-    def exact(x):
+    def posterior_of_rows(width, x):
         rows = [np.flatnonzero((row == X).all(1))[0] for row in x.numpy()]
         mean = torch.from_numpy(centre[rows, None])
-        log_variance = torch.full_like(mean, -np.log(precision))
+        log_variance = torch.full_like(mean, np.log(width**2 / precision))
         if name == "VAE":
             return NormalPosterior(mean, log_variance)
         logit = torch.from_numpy((terms[1] - terms[0])[rows, None])
         return SpikeSlabPosterior(mean, log_variance, logit)
 
-    make_model = encoder._make_model
+    model = encoder._make_model()
 
-    def with_exact_posterior(X=None):
-        return dataclasses.replace(make_model(X), encode=exact)
+    def score_samples(width):
+        encode = functools.partial(posterior_of_rows, width)
+        changed = dataclasses.replace(model, encode=encode)
+        monkeypatch.setattr(encoder, "_make_model", lambda: changed)
+        return encoder.score_samples(X)
 
-    monkeypatch.setattr(encoder, "_make_model", with_exact_posterior)
-    assert_allclose(encoder.score_samples(X), expected, rtol=1e-9)
+    assert_allclose(score_samples(1), expected, rtol=1e-9)
+    # Twice as wide, it still gives nearly p(x) by the mean of 100 importance weights.
+    # The mean of their logarithms would be off by the divergence, 0.8.
+    assert_allclose((score_samples(2) - expected).mean(), 0, atol=0.1)
 
 
 # Variance regularisation --------------------------------------------------------------
@@ -611,8 +715,6 @@ def test_hinge_is_of_the_whole_batch(digits, monkeypatch):
     whole = clone(encoder).fit(digits)
     monkeypatch.setattr(_model, "_CPU_ROWS", 64)
     assert_same(whole, clone(encoder).fit(digits))
-    # Without the hinge, the number of rows at once changes the rounding alone.
-    assert encoder.fit(digits)._make_model().coupling is None
 
 
 def test_exponential_prior_against_scipy(rng):

@@ -70,6 +70,27 @@ def test_convolutions_against_scipy(image_shape, output_activation, rng):
     assert_allclose(generator(torch.from_numpy(z)).detach(), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("name", ["mlp", "convolutional"])
+def test_hidden_layers_keep_the_scale_of_codes(name):
+    """He's initialisation keeps the mean square from layer to layer."""
+    factory = {
+        "mlp": functools.partial(mlp_generator, hidden_layer_sizes=(1000, 1000)),
+        "convolutional": functools.partial(
+            convolutional_generator, image_shape=(32, 32), channels=(64, 64)
+        ),
+    }[name]
+    generator = build_generator(factory, 200, 1024, seed=0)
+    values = torch.randn(100, 200, generator=torch.Generator().manual_seed(0))
+    mean_squares = []
+    for module in generator:
+        values = module(values)
+        if isinstance(module, nn.ReLU):
+            # The border of an image is left out, as it depends on fewer values.
+            inner = values[..., 1:-1, 1:-1] if values.ndim == 4 else values
+            mean_squares.append(inner.square().mean().item())
+    assert_allclose(mean_squares, [1, 1], rtol=0.1)
+
+
 class Noisy(nn.Module):
     """A module with each kind of random initialisation that torch has."""
 

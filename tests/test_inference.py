@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, stats
 
 from sklearn_sparsegen._energy import DataTerm
@@ -185,6 +185,29 @@ def test_stable_step_size_is_where_a_linear_generator_turns_unstable(alpha):
     assert (energies[0] < before).all()
     if alpha == 1:
         assert (energies[1] > before).all()
+
+
+def test_stable_step_size_is_that_of_the_stiffest_row():
+    _, z, generator, prior, _ = make_problem((9,), activation="tanh")
+    model = model_of(generator, prior, 0.3)
+    rows = [stable_step_size(z[[row]], model) for row in range(7)]
+    assert max(rows) > 1.1 * min(rows)
+    assert_allclose(stable_step_size(z, model), min(rows), rtol=1e-9)
+
+
+def test_rows_whose_energy_rose_have_not_converged():
+    x, z, generator, prior, draw = make_problem((), alpha=1.0)
+    start = torch.zeros_like(z)
+    term = DataTerm(x, generator, NormalLikelihood(0.3))
+    stable = stable_step_size(start, model_of(generator, prior, 0.3))
+    for step_size, rises in (0.5 * stable, False), (1.1 * stable, True):
+        solution = GradientSteps(200, step_size).solve(term, start, prior)
+        energy = energy_of(x, solution.z, generator, prior, 0.3)
+        assert_allclose(solution.energy, energy, rtol=1e-9)
+        assert_array_equal(solution.not_converged, np.full(7, rises))
+    # With noise the energy may rise, so that it is not tested.
+    noisy = GradientSteps(200, 1.1 * stable, langevin=True)
+    assert not noisy.solve(term, start, prior, draw).not_converged.any()
 
 
 # The likelihood estimate ----------------------------------------------------------

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_sparsegen import SparseGeneratorEncoder, _proximal
+from sklearn_sparsegen import SparseGeneratorEncoder, _model, _proximal
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
@@ -125,7 +125,7 @@ def test_threshold_and_number_together(encoders, digits):
     assert (codes != 0).sum(1).max() <= 3
 
 
-def test_steps_that_do_not_reach_tol_give_a_warning(encoders, digits):
+def test_steps_that_do_not_reach_tol_give_a_warning(encoders, digits, monkeypatch):
     encoder = encoders[0].set_params(tol=1e-9, n_steps=3)
     with pytest.warns(
         ConvergenceWarning,
@@ -138,8 +138,11 @@ def test_steps_that_do_not_reach_tol_give_a_warning(encoders, digits):
         encoder.transform(digits)
     message = str(caught[0].message)
     first = int(message.split("(")[1].split(",")[0])
-    with pytest.warns(ConvergenceWarning, match=r"1 of 2 rows \(1\)"):
-        encoder.transform(np.concatenate([0 * digits[:1], digits[first : first + 1]]))
+    # The row is the first of a second batch, and all rows before it converge.
+    monkeypatch.setattr(_model, "_CPU_ROWS", 32)
+    X = np.concatenate([np.zeros((32, 64)), digits[first : first + 1]])
+    with pytest.warns(ConvergenceWarning, match=r"1 of 33 rows \(32\)"):
+        encoder.transform(X)
     encoder.set_params(tol=1e-3, n_steps=1000).transform(digits)
     # The same steps infer the entries that the threshold leaves.
     encoder = encoders[0.1]
