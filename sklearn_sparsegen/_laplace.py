@@ -33,7 +33,8 @@ def _estimate(x, z, model):
     of_output = likelihood.scaled_gradient(x, output, missing) / likelihood.dispersion
     gradient = -(J.mT @ of_output[:, :, None]).squeeze(2) - z * prior.weight(z)
     # In float64, as float32 would round the log determinant of 800 components.
-    hessian = (J.mT @ (likelihood.scaled_curvature(output) * J)).double()
+    curvature = likelihood.scaled_curvature(output)[:, :, None]
+    hessian = (J.mT @ (curvature * J)).double()
     hessian /= likelihood.dispersion
     # Entries off the support get a 1, whose logarithm is 0.
     hessian.diagonal(dim1=1, dim2=2).add_(torch.where(support, prior.weight(z), 1))

@@ -1,8 +1,10 @@
 """Likelihoods: the distribution of data given the output of the generator.
 
-Another likelihood takes the place of `NormalLikelihood` by having its methods. Data x
-and the generator's output have shape (n, D). Features of x that are NaN are not
-observed, and no method counts them.
+Another likelihood needs the methods of `NormalLikelihood`; an encoder returns it from
+`_likelihood`, and `init="linear"` takes its noise for normal. Data x have shape (n, D),
+and outputs of the generator too, or (1, D) for one code that all rows share. Outputs
+must not be modified; gradients that are returned may be. Features of x that are NaN are
+not observed, and no method counts them.
 """
 
 import math
@@ -60,11 +62,8 @@ class NormalLikelihood:
         return norm.square_() / (2 * self.dispersion), residual
 
     def scaled_curvature(self, output):
-        """Return the energy's second derivative by the output, times `dispersion`.
-
-        It has shape (n, D), or is a number if it is the same everywhere.
-        """
-        return 1.0
+        """Return the energy's second derivative by the output, times `dispersion`."""
+        return torch.ones_like(output)
 
     def constant(self, n_features):
         """Return what -log p(x | z) of so many features has beyond the energy."""

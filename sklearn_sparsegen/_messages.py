@@ -10,7 +10,7 @@ ENERGY_ROSE = (
     "than at the start; {advice}"
 )
 STEP_TOO_LONG = (
-    "step_size={step_size} is too long for sigma={sigma} and this generator; a "
+    "step_size={step_size} is too long for {likelihood} and this generator; a "
     "step_size below {stable:.2g} is stable here. {remedies}"
 )
 ENERGY_NOT_FINITE = "the energy is not finite; rescale X."

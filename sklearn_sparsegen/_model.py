@@ -1,6 +1,6 @@
 """The model joins a prior, a generator, a likelihood, a start and a solver.
 
-Every encoder uses one object with the methods of `Model` and its `generator`, `prior`,
+Every encoder uses a `Model`, or an object with its methods and `generator`, `prior`,
 `likelihood`, `refinement` and `solver`, which is None if a network finds the codes.
 """
 
@@ -62,7 +62,7 @@ class Model:
         return _CPU_ROWS, multiple
 
     def infer(self, x, rows=None):
-        """Return the `Solution` for the data `x`. The caller passes it to `check`.
+        """Return the `Solution` for the data `x`; `check` tests it for divergence.
 
         `rows` are the places of the rows of x in the training data, or None.
         """

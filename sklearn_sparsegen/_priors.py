@@ -8,11 +8,14 @@ A prior has
   made at z;
 * `slab_proba(z)`: the posterior probability that each entry is active;
 * `sample(draw)`: codes, made of new standard normal values that `draw()` returns;
-* `smooth`: whether -log p has a gradient everywhere, which is then `z * weight(z)`;
-* `nonnegative`: whether codes have no negative entries.
+* `smooth`: whether -log p has a gradient everywhere, `z * weight(z, out=None)`;
+* `nonnegative`: whether codes have no negative entries;
+* `redraw_spike(z, draw)`, if the option of that name is set in `Model`.
 
-The likelihood estimate also needs `log_prob(z)` and `weight(z)` of each entry, and
-`support(z)`: which entries have a density. `LimitedSlab` is for refinement alone.
+`step` has shape (n, 1) or (1, k), or is 0. The derivative that `prox` returns may be
+modified. The likelihood estimate also needs `log_prob(z)`, `weight(z)` and
+`support(z)`, which entries have a density; refinement a dataclass with `alpha` and
+`slab_scale`. `LimitedSlab` is for refinement alone.
 """
 
 import math
@@ -170,12 +173,9 @@ class PointSpikeSlab:
         return torch.where(self.support(z), log_slab + log_normal, log_spike)
 
     def energy(self, z):
-        """Return the energy of each code.
-
-        An active entry has `log((1 - alpha) / alpha)`, where that is positive, plus
-        `z**2 / (2 * slab_scale**2)`. The first term compares a mass with a density at
-        zero; it leaves out the density's constant, which depends on the unit of z.
-        """
+        # An active entry has log((1 - alpha) / alpha), where that is positive, plus
+        # z^2 / (2 slab_scale^2). The first term compares a mass with a density at zero;
+        # it leaves out the density's constant, which depends on the unit of z.
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
         n_active = z.sign().abs_().sum(-1)  # faster on a CPU than a comparison
         return square + torch.where(n_active > 0, n_active * self._cost, 0)

@@ -85,7 +85,7 @@ class GradientSteps:
         codes = torch.cat([z[:20], z.new_zeros(1, z.shape[1])])
         return _messages.STEP_TOO_LONG.format(
             step_size=self.step_size,
-            sigma=model.likelihood.sigma,
+            likelihood=model.likelihood,
             stable=stable_step_size(codes, model),
             remedies=self.remedies,
         )

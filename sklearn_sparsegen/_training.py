@@ -17,8 +17,8 @@ def train_epoch(model, batches, optimizer, draw):
     `batches` is any iterable of pairs: the places of the rows in the training data, and
     the rows as a tensor. `draw(*shape)` returns standard normal values.
 
-    Returns the means over all rows of what `model.loss` shows, and the codes whose
-    energy is higher than at the start of inference.
+    Returns the means over all rows of the figures that `model.loss` returns, and the
+    codes whose energy is higher than at the start of inference.
     """
     totals, n_rows, all_rising = {}, 0, []
     for rows, x in batches:

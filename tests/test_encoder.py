@@ -619,7 +619,7 @@ def test_divergence_is_an_error_that_tells_a_stable_step(digits, method):
         return getattr(encoder.fit(digits).set_params(**params), method)(digits)
 
     with pytest.raises(
-        ValueError, match=r"diverged .* step_size=2\.0 .* sigma=0\.01"
+        ValueError, match=r"diverged .* step_size=2\.0 .*sigma=0\.01"
     ) as e:
         run(step_size=2.0, sigma=0.01, n_steps=300)
     stable = float(str(e.value).split("a step_size below ")[1].split()[0])
