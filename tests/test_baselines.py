@@ -57,7 +57,7 @@ METHODS = {
     "VSC, pseudo-inputs": functools.partial(
         VSCEncoder, **COMMON, alpha=0.2, warmup=3, n_pseudo_inputs=5, sigma=0.2
     ),
-    "variance": functools.partial(VarianceSparseEncoder, **COMMON),
+    "variance": functools.partial(VarianceSparseEncoder, **COMMON, n_steps=10),
 }
 every_method = pytest.mark.parametrize("name", METHODS)
 SCORED = [name for name in METHODS if name != "variance"]
@@ -744,7 +744,7 @@ def test_exponential_prior_against_scipy(rng):
 
 def test_variance_keeps_codes_from_collapsing(digits):
     kept, collapsed = (
-        METHODS["variance"](max_iter=50, n_steps=10, variance_weight=weight)
+        METHODS["variance"](max_iter=50, variance_weight=weight)
         .fit(digits)
         .transform(digits)
         for weight in (300.0, 0.0)
