@@ -40,6 +40,10 @@ def test_against_scipy(alpha, scales, rng):
     assert_allclose(
         prior.log_prob(z_tensor), log_p, rtol=1e-10, atol=1e-13, err_msg="log density"
     )
+    # The energy of a code is the sum over its entries.
+    codes = z_tensor[:600].view(-1, 3)
+    energy = -log_p[:600].reshape(-1, 3).sum(1)
+    assert_allclose(prior.energy(codes), energy, rtol=1e-10, atol=1e-12)
     slab_proba = np.exp(slab - log_p)
     assert_allclose(prior.slab_proba(z_tensor), slab_proba, rtol=1e-10, atol=1e-300)
     weight = slab_proba / scales[0] ** 2 + np.exp(spike - log_p) / scales[1] ** 2
@@ -224,6 +228,14 @@ def test_samples_of_the_point_mass(alpha):
     assert abs(len(active) / 20_000 - alpha) <= 4 * math.sqrt(alpha * (1 - alpha) / 2e4)
     if len(active):
         assert stats.kstest(active, stats.norm(scale=2).cdf).pvalue > 0.01
+
+
+def test_point_mass_without_a_spike_is_a_normal_distribution():
+    z = torch.tensor([0.0, 0.5, -2.0], dtype=torch.float64)
+    prior = PointSpikeSlab(1.0, 2.0)
+    assert_allclose(prior.log_prob(z), stats.norm.logpdf(z, scale=2), rtol=1e-12)
+    assert prior.support(z).all()
+    assert_array_equal(prior.slab_proba(z), np.ones(3))
 
 
 @pytest.mark.parametrize("n_active", [1, 2, 4])
