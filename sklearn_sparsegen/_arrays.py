@@ -1,6 +1,6 @@
 """Conversion between NumPy arrays and tensors, their types and their devices.
 
-Data and codes are converted here alone; `_random.py` makes noise by NumPy, and places
+Only this file converts data and codes. `_random.py` draws noise with NumPy, and places
 of rows are arrays. A tensor `like` has the type and the device of the result.
 """
 

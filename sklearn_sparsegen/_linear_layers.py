@@ -21,7 +21,7 @@ def _sigmoid(z):
 
 
 def _backward(operation, *arguments):
-    """Return the chain rule: from the gradient g by the output y to the input's."""
+    """Return a function that turns the gradient by y, the output, into the input's."""
     return lambda g, y: operation.grad_input(g, y, *arguments, grad_input=g)
 
 

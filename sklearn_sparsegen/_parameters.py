@@ -20,8 +20,8 @@ def parameter(default, *constraints, kw_only=True):
 def parameters(cls):
     """Write the constructor of an encoder, and the constraints that `fit` checks.
 
-    As a dataclass without comparison and text form, which scikit-learn provides. The
-    parameters of the base class come first.
+    The class becomes a dataclass; scikit-learn provides its comparison and its text
+    form. The parameters of the base class come first.
     """
     cls = dataclasses.dataclass(eq=False, repr=False)(cls)
     cls._parameter_constraints = {

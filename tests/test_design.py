@@ -100,9 +100,7 @@ def test_arrays_become_tensors_in_one_module(name):
     attributes = Counter(
         node.attr for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)
     )
-    # The chains of ABPEncoder share memory with the array `codes_`.
-    n_allowed = 1 if name == "baselines._langevin" else 0
-    assert attributes["from_numpy"] == n_allowed
+    assert attributes["from_numpy"] == 0
     assert attributes["numpy"] == 0
 
 

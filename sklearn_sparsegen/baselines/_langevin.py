@@ -1,9 +1,8 @@
 """Dense codes by Langevin dynamics: short-run inference and alternating back-prop."""
 
 import numpy as np
-import torch
 
-from .._arrays import to_array
+from .._arrays import to_array, to_tensor
 from .._base import BaseEncoder
 from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
@@ -116,9 +115,10 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
     def _make_model(self, X=None):
         if X is None:
             return _langevin_model(self, X, StandardNormal())
-        if len(self.codes_) != len(X):  # other data than before: new chains
-            draw = seeded_noise(self._seed, next(self.generator_.parameters()))
-            self.codes_ = to_array(draw(len(X), self.n_components_))
-        self.codes_ = np.array(self.codes_)  # writable, and no copy of self shares it
-        chains = Chains(torch.from_numpy(self.codes_))
+        like, codes = next(self.generator_.parameters()).detach().cpu(), self.codes_
+        if len(codes) != len(X):  # other data than before: new chains
+            codes = to_array(seeded_noise(self._seed, like)(len(X), self.n_components_))
+        # A new tensor, which a copy of the encoder does not share, and its array.
+        chains = Chains(to_tensor(codes, like))
+        self.codes_ = to_array(chains.positions)
         return _langevin_model(self, X, chains, memory=chains)
