@@ -8,6 +8,7 @@ import copy
 
 import numpy as np
 import torch
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 _PIECE_BYTES = 2**26  # size of the piece of X that moves to a device at once
@@ -32,6 +33,19 @@ def float_dtype(X):
     """Return the type of the codes of `X`: float64 for float64, else float32."""
     is_double = X.dtype.kind == "f" and X.dtype.itemsize >= 8
     return np.dtype(np.float64 if is_double else np.float32)
+
+
+def training_batch_size(batch_size, n_rows):
+    """Return the rows of a batch in training; "auto" takes 20 steps per epoch or more.
+
+    Few rows need small batches, so that the weights take enough steps.
+    """
+    return min(max(n_rows // 20, 8), 100) if batch_size == "auto" else batch_size
+
+
+def inference_batch_size(batch_size):
+    """Return the rows of a batch in inference; codes do not depend on it."""
+    return 500 if batch_size == "auto" else batch_size
 
 
 def to_tensor(array, like):
@@ -68,6 +82,22 @@ def training_batches(X, batch_size, like, rng=None):
 def pad_rows(x, multiple):
     """Repeat the last row of the tensor `x` until its length is a multiple."""
     return torch.cat([x, x[-1:].expand(-len(x) % multiple, -1)])
+
+
+def moments(X):
+    """Return mean, variance and share of observed values of each feature, (D,) each.
+
+    NaN is not observed. X is read in pieces, so that nothing copies all of it.
+    """
+    scaler = StandardScaler()
+    for piece in gen_batches(len(X), max(1, _PIECE_BYTES // (8 * X.shape[1]))):
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaler.partial_fit(X[piece].astype(np.float64))
+    # A feature that is never observed has no mean.
+    mean, variance = (
+        np.nan_to_num(figure, posinf=np.inf) for figure in (scaler.mean_, scaler.var_)
+    )
+    return mean, variance, np.broadcast_to(scaler.n_samples_seen_ / len(X), mean.shape)
 
 
 def is_in_unit_interval(X):

@@ -7,6 +7,7 @@ nothing else calls a subclass.
 
 import contextlib
 import functools
+import math
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral
@@ -22,6 +23,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
+from ._checks import check_scale, explain_useless
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
@@ -39,23 +41,27 @@ class BaseEncoder(
     """Base of the encoders; `SparseGeneratorEncoder` describes the parameters."""
 
     n_components: int = parameter(200, COUNT, kw_only=False)
-    sigma: float = parameter(0.3, POSITIVE)
+    sigma: float | str = parameter("auto", StrOptions({"auto"}), POSITIVE)
     hidden_layer_sizes: tuple = parameter((400,), "array-like", COUNT)
     activation: str = parameter("relu", StrOptions(set(_generators.ACTIVATIONS)))
     output_activation: str = parameter(
-        "auto", StrOptions({"auto", "identity", "sigmoid"})
+        "identity", StrOptions({"auto", "identity", "sigmoid"})
     )
     generator: object = parameter(None, StrOptions({"convolutional"}), callable, None)
     image_shape: tuple | None = parameter(None, "array-like", None)
     max_iter: int = parameter(100, COUNT)
     learning_rate_init: float = parameter(0.001, POSITIVE)
-    batch_size: int = parameter(100, COUNT)
+    batch_size: int | str = parameter("auto", StrOptions({"auto"}), COUNT)
     shuffle: bool = parameter(True, "boolean")
     tol: float | None = parameter(0.001, NON_NEGATIVE, None)
     warm_start: bool = parameter(False, "boolean")
     device: object = parameter("auto", str, torch.device)
     random_state: object = parameter(None, "random_state")
     verbose: int | bool = parameter(False, "verbose")
+
+    # Total variance of the data over the variance of the noise, with sigma="auto". On
+    # MNIST this gives sigma = 0.3, the value of the paper.
+    _signal_to_noise = 600
 
     @abstractmethod
     def _make_model(self, X=None):
@@ -67,10 +73,18 @@ class BaseEncoder(
 
     def _build(self, X, seed):
         """Return what training starts with, by the name of the fitted attribute."""
-        source = self.generator
+        mean, variance, observed = _arrays.moments(X)
+        dtype = _arrays.float_dtype(X)
+        for message in check_scale(mean, variance, dtype):
+            warnings.warn(message, stacklevel=6)
+        total = float(variance.sum())
+        if self.sigma == "auto" and total == 0:
+            raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
+        source, scale = self.generator, math.sqrt(total / len(mean)) or 1.0
         layers = {
             "activation": self.activation,
             "output_activation": self.output_activation_,
+            "rescale": _generators.output_rescale(mean, scale, self.output_activation_),
         }
         if source is None:
             layers["hidden_layer_sizes"] = _arrays.layer_sizes(self.hidden_layer_sizes)
@@ -81,9 +95,13 @@ class BaseEncoder(
         generator = _generators.build_generator(
             source, self.n_components, X.shape[1], seed
         )
-        dtype = getattr(torch, _arrays.float_dtype(X).name)
         device = _arrays.resolve_device(self.device)
-        return {"generator_": generator.to(device, dtype)}
+        return {
+            "generator_": generator.to(device, getattr(torch, dtype.name)),
+            "sigma_": math.sqrt(total / self._signal_to_noise),
+            # The mean squared distance of a row from the mean, where it is observed.
+            "_data_variance": float(variance @ observed),
+        }
 
     def _model_parts(self, X):
         """Return the parts of the model that are the same in all encoders."""
@@ -96,7 +114,7 @@ class BaseEncoder(
         }
 
     def _likelihood(self):
-        return NormalLikelihood(self.sigma)
+        return NormalLikelihood(self.sigma_)
 
     @base._fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -125,18 +143,23 @@ class BaseEncoder(
         ConvergenceWarning
             If fit ends before its schedule does or before the loss has converged to
             `tol`, if it is interrupted, or if gradient steps of the last epoch end at a
-            higher energy than they started at.
+            higher energy than they started at; if the result is of no use, because most
+            rows have no active code, nearly all codes are active, few components are
+            ever active, or the reconstructions are worse than the mean; or if the loss
+            has grown.
+
+        UserWarning
+            If features have very different variances, if rounding is felt because X is
+            far from zero, or if a sigmoid cannot reach X.
         """
         continues = self.warm_start and hasattr(self, "generator_")
         schedule = self._make_schedule()
         X = self._validate(X, reset=not continues)
-        if not continues:
-            self._initialise(X)
+        optimizer = self._begin(X, continues)
         # Without a y, scikit-learn's ScoringMonitor would call no scorer.
         data = {"estimator": self, "X": X, "y": X if y is None else y}
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(**data)
-        optimizer = self._make_optimizer()
         try:
             messages = self._run_epochs(X, schedule, optimizer, context, data)
         except KeyboardInterrupt:
@@ -146,20 +169,31 @@ class BaseEncoder(
         warn_of_convergence(messages)
         return self
 
+    def _begin(self, X, continues):
+        """Set the fitted attributes before an epoch; return the optimiser."""
+        if not continues:
+            self._initialise(X)
+        if self.sigma != "auto":
+            self.sigma_ = float(self.sigma)
+        is_own = not (self.generator is None or isinstance(self.generator, str))
+        is_sigmoid = self.output_activation_ == "sigmoid" and not is_own
+        if is_sigmoid and not _arrays.is_in_unit_interval(X):
+            warnings.warn(_messages.SIGMOID_CANNOT_REACH, stacklevel=4)
+        return self._make_optimizer()
+
     def _initialise(self, X):
         """Set all fitted attributes to their values before the first epoch."""
-        in_unit_interval = _arrays.is_in_unit_interval(X)
         self.output_activation_ = self.output_activation
         if self.output_activation == "auto":
-            self.output_activation_ = "sigmoid" if in_unit_interval else "identity"
-        elif self.output_activation == "sigmoid" and not in_unit_interval:
-            warnings.warn(_messages.SIGMOID_CANNOT_REACH, stacklevel=4)
+            is_unit = _arrays.is_in_unit_interval(X)
+            self.output_activation_ = "sigmoid" if is_unit else "identity"
         self._seed = draw_seed(self.random_state)
         vars(self).update(self._build(X, self._seed))
         self.n_components_ = self.n_components
         self.n_iter_ = 0
         self.loss_curve_ = []
-        vars(self).pop("n_active_curve_", None)
+        for name in ("n_active_curve_", "component_frequency_"):
+            vars(self).pop(name, None)
         self._optimizer_state = None
 
     def _make_optimizer(self):
@@ -181,10 +215,11 @@ class BaseEncoder(
         for _ in range(self.max_iter):
             epoch = context.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**data)
-            messages = self._run_epoch(X, schedule, optimizer)
+            figures, messages = self._run_epoch(X, schedule, optimizer)
             left = schedule.left(self.n_iter_)
-            if self.tol is not None and not left:
+            if not left:
                 losses.append(self.loss_curve_[-1])
+            if losses and self.tol is not None:
                 converged = _training.loss_has_converged(losses, self.tol)
             # A callback gets a copy of the encoder, and a copy has networks of its own.
             stop = epoch.call_on_fit_task_end(**data, reconstruction_attributes={})
@@ -196,29 +231,36 @@ class BaseEncoder(
         elif not (stop or self.tol is None or converged):
             message = _messages.LOSS_STILL_FALLS
             messages.append(message.format(max_iter=self.max_iter, tol=self.tol))
-        return messages
+        return messages + explain_useless(self, figures, losses)
 
     def _run_epoch(self, X, schedule, optimizer):
-        """Train for one epoch on X; return what to warn of."""
+        """Train for one epoch on X; return its figures and what to warn of."""
         vars(self).update(schedule.at(self.n_iter_ + 1))
         model = self._make_model(X)
         seed, like = (self._seed, self.n_iter_), next(self.generator_.parameters())
         rng = np.random.default_rng(seed) if self.shuffle else None
-        batches = _arrays.training_batches(X, self.batch_size, like, rng)
+        size = _arrays.training_batch_size(self.batch_size, len(X))
+        batches = _arrays.training_batches(X, size, like, rng)
         draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
         figures, rising = _training.train_epoch(model, batches, optimizer, draw)
         self.n_iter_ += 1
+        figures = {name: _arrays.to_array(value) for name, value in figures.items()}
         if not np.isfinite(figures["loss"]):
             raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=self.n_iter_))
-        for name, value in figures.items():
+        shown = {"loss": float(figures["loss"])}
+        if "active" in figures:
+            self.component_frequency_ = figures["active"]
+            shown["n_active"] = float(figures["active"].sum())
+        for name, value in shown.items():
             curve = f"{name}_curve_"
             setattr(self, curve, [*getattr(self, curve, []), value])
         if self.verbose:
-            shown = ", ".join(f"{n} {v:.6g}" for n, v in figures.items())
-            print(f"Epoch {self.n_iter_}: {shown}")
+            text = ", ".join(f"{name} {value:.6g}" for name, value in shown.items())
+            print(f"Epoch {self.n_iter_}: {text}")
         if not len(rising):
-            return []
-        return [model.solver.explain(rising, range(len(rising)), len(X), model)]
+            return figures, []
+        rows = range(len(rising))
+        return figures, [model.solver.explain(rising, rows, len(X), model)]
 
     def _networks(self):
         """Return the fitted modules, by attribute."""
@@ -294,7 +336,8 @@ class BaseEncoder(
                 f"{type(self).__name__} has n_components={self.n_components_}."
             )
         like, parts = next(self.generator_.parameters()), []
-        for batch in gen_batches(Z.shape[0], self.batch_size):
+        size = _arrays.inference_batch_size(self.batch_size)
+        for batch in gen_batches(Z.shape[0], size):
             z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
             part = _arrays.to_array(function(_arrays.to_tensor(z, like)))
             parts.append(part.astype(_arrays.float_dtype(Z), copy=False))

@@ -3,16 +3,30 @@
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from . import _messages
 from ._base import BaseEncoder
 from ._mixins import PartialFitMixin, ScoreMixin
 from ._model import Model
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, parameter, parameters
 from ._priors import PointSpikeSlab, SpikeSlab
 from ._proximal import ProximalQuasiNewton, Refinement
+from ._scale import fix_slopes, slopes_at_zero
 from ._solvers import GradientSteps
 from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
 from ._training import AlphaSchedule
 
+# The settings of Li and Han's experiments, as parameters of `SparseGeneratorEncoder`.
+PAPER_SETTINGS = {
+    "alpha": 0.01,
+    "sigma": 0.3,
+    "spike_scale": 0.1,
+    "positive_code": False,
+    "output_activation": "auto",
+    "solver": "gradient",
+    "n_steps": 30,
+    "init": "zeros",
+    "batch_size": 100,
+}
 # What to do about steps that are too long.
 _REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
 
@@ -27,21 +41,27 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
               p(z) = \prod_j \alpha N(z_j; 0, s_1^2) + (1 - \alpha) N(z_j; 0, s_2^2)
 
     where G is a neural network, e is standard normal noise, and the prior p(z) has a
-    wide slab of standard deviation :math:`s_1` and a narrow spike of :math:`s_2`.
+    wide slab of standard deviation :math:`s_1` and a spike of :math:`s_2`, by default a
+    point mass at zero; with `positive_code`, both are restricted to z >= 0.
     `transform` infers the code that maximises the posterior p(z | x), by steps through
     G. `fit` alternates between this inference and steps of Adam on the weights of G. It
     lowers :math:`\alpha` in each epoch, so that the codes grow sparser. This is
     Algorithm 1 of Li and Han [1]_; the user guide corrects their equations.
+    `SparseGeneratorEncoder(**PAPER_SETTINGS)` has their settings. The defaults suit
+    data of any unit and offset, for which G contains a fixed map: it starts at the mean
+    of the training data, and its layers work on data of variance 1.
 
     Parameters
     ----------
     n_components : int, default=200
         Number of components of a code.
 
-    sigma : float, default=0.3
+    sigma : "auto" or float, default="auto"
         Standard deviation of the observation noise, in units of X. A smaller value
         gives closer reconstructions and less sparse codes. Where there is a
-        `step_size`, it must then be smaller too.
+        `step_size`, it must then be smaller too. "auto" is the root of the total
+        variance of the first training data divided by 2400, or by 600 in encoders
+        without a spike. `sigma_` is the value used.
 
     hidden_layer_sizes : array-like of int, default=(400,)
         Number of units of each hidden layer of the generator; `()` makes it linear. If
@@ -50,7 +70,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     activation : {"identity", "relu", "sigmoid", "tanh"}, default="relu"
         Nonlinearity of the hidden layers.
 
-    output_activation : {"auto", "identity", "sigmoid"}, default="auto"
+    output_activation : {"auto", "identity", "sigmoid"}, default="identity"
         Nonlinearity of the output. "auto" is "sigmoid" for training data in [0, 1],
         else "identity".
 
@@ -59,8 +79,9 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         convolutions for images of `image_shape`, which ignore `hidden_layer_sizes`; a
         factory `(n_components, n_features) -> torch.nn.Module`, whose random torch
         operations follow `random_state`; or a module, which is copied with its weights.
-        The three parameters above have no effect on a module of your own, which is used
-        in evaluation mode, so that rows do not interact.
+        The three parameters above have no effect on a generator of your own. It gives
+        data in the units of X, so that X should be scaled as it expects, and is used in
+        evaluation mode, so that rows do not interact.
 
     image_shape : array-like of int or None, default=None
         Height, width and, if it is not 1, number of channels of an image, for the
@@ -72,18 +93,18 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     learning_rate_init : float, default=0.001
         Learning rate of Adam.
 
-    batch_size : int, default=100
-        Number of rows of a batch in training. Codes do not depend on how many rows are
-        inferred at once, beyond rounding.
+    batch_size : "auto" or int, default="auto"
+        Number of rows of a batch in training. "auto" is 100, or for fewer than 2,000
+        rows a twentieth of them, but at least 8. Codes do not depend on how many rows
+        are inferred at once, beyond rounding.
 
     shuffle : bool, default=True
         Whether to visit the rows in a new order in each epoch.
 
     tol : float or None, default=0.001
         `fit` stops once the loss has not fallen by more than `tol` times its absolute
-        value in any of 5 successive epochs, and any schedule is finished. Proximal
-        steps, if used, stop for a row once one more would lower its energy by less than
-        about `tol` times the energy. None: all epochs and all steps are taken.
+        value in any of 5 successive epochs, and any schedule is finished. None: all
+        epochs are taken.
 
     warm_start : bool, default=False
         Whether `fit` continues from the result of the last call.
@@ -99,9 +120,9 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     verbose : int or bool, default=False
         Whether to print a line per epoch.
 
-    alpha : float, default=0.01
-        Prior probability of the slab at the end of the schedule, in [0, 1]: about the
-        share of active codes. 1 gives dense codes under a normal prior.
+    alpha : float, default=0.05
+        Prior probability of the slab at the end of the schedule, in [0, 1]. A smaller
+        value gives fewer active codes. 1 gives dense codes under a normal prior.
 
     alpha_init : float, default=1.0
         Start of the schedule of alpha, in [`alpha`, 1]. `alpha_init=alpha` keeps alpha
@@ -109,31 +130,46 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     decay : float, default=0.033
         What each epoch subtracts from alpha, the first one included, until it reaches
-        `alpha`. The default takes 30 epochs from 1 to 0.01.
+        `alpha`. The default takes 29 epochs from 1 to 0.05.
 
-    spike_scale : float, default=0.1
-        Standard deviation of the spike, below `slab_scale`. The paper states a
-        *variance* of 0.1, but its public code has a standard deviation of 0.1, which
-        suits its step size. 0 makes the spike a point mass, so that inactive codes are
-        exactly zero; it needs `solver="proximal"`.
+    spike_scale : float, default=0.0
+        Standard deviation of the spike, below `slab_scale`. 0 makes the spike a point
+        mass, so that inactive codes are exactly zero; it needs `solver="proximal"`. The
+        paper states a *variance* of 0.1, but its public code has a standard deviation
+        of 0.1, which suits its step size.
 
     slab_scale : float, default=1.0
         Standard deviation of the slab.
 
-    solver : {"gradient", "langevin", "proximal"}, default="gradient"
+    positive_code : bool, default=True
+        Whether codes are non-negative. The slab, and the spike if it has a width, are
+        then half-normal distributions.
+
+    solver : {"gradient", "langevin", "proximal"}, default="proximal"
         How codes are inferred: by "gradient" steps, as in the paper; by the same steps
         with noise ("langevin"); or by quasi-Newton "proximal" steps, which reach a
         lower energy in less time and choose their own step size.
 
-    n_steps : int, default=30
-        Number of steps of inference; the maximum number for proximal steps.
+    n_steps : int, default=4
+        Number of steps of inference in training.
+
+    transform_n_steps : int or None, default=None
+        Number of steps of inference in `transform` and `score`. Few steps give codes
+        that a classifier can use better; many steps give a lower energy, fewer active
+        codes and closer reconstructions. None: as many as in training.
+
+    transform_tol : float or None, default=None
+        Proximal steps of `transform` and `score` stop for a row once one more would
+        lower its energy by less than about `transform_tol` times the energy, and a
+        warning says if `transform_n_steps` are not enough for it. None: all steps are
+        taken.
 
     step_size : float, default=0.1
         The paper's s. A gradient step adds `step_size ** 2 / 2` times the gradient of
         the log posterior to the code; Langevin dynamics also adds `step_size` times
         standard normal noise. Proximal steps do not use it.
 
-    init : {"zeros", "normal", "prior", "linear"}, default="zeros"
+    init : {"zeros", "normal", "prior", "linear"}, default="linear"
         Where inference starts: at zero; at a draw from a standard normal distribution
         or from the prior; or at the codes under the affine map that is nearest to the
         generator over the last codes of training. In the first epoch there is no such
@@ -146,9 +182,10 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         alone then infer the others again.
 
     n_nonzero_coefs : int or None, default=None
-        Number of codes of a row that may be active in `transform`; the others are
-        exactly zero. From the codes inferred under alpha, proximal steps keep fewer and
-        fewer, and may exchange one for another. None: `alpha` decides.
+        Largest number of active codes of a row, in training and in `transform`, which
+        replaces `alpha` and the spike: the largest entries of each proximal step are
+        kept, and the others are exactly zero. It needs `solver="proximal"`. None:
+        `alpha` decides.
 
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
@@ -168,6 +205,12 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     n_active_curve_ : list of float
         Mean number of active codes of a row in each epoch: those that are likelier to
         be in the slab than in the spike, which are all under a normal prior.
+
+    component_frequency_ : ndarray of shape (n_components,)
+        Share of the rows of the last epoch in which each component was active.
+
+    sigma_ : float
+        Standard deviation of the observation noise, in units of X.
 
     output_activation_ : {"identity", "sigmoid"}
         The output nonlinearity of a generator that is not your own.
@@ -195,10 +238,14 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     Notes
     -----
-    `solver`, `n_steps`, `step_size`, `tol`, `init`, `threshold`, `n_nonzero_coefs` and
-    `sparse_output` are read when `transform` runs, so `set_params` after `fit` takes
-    effect. Where gradient steps are too long, an error or a warning tells a step size
-    that is stable.
+    `solver`, `n_steps`, `transform_n_steps`, `transform_tol`, `step_size`, `init`,
+    `threshold`, `n_nonzero_coefs` and `sparse_output` are read when `transform` runs,
+    so `set_params` after `fit` takes effect. Where gradient steps are too long, an
+    error or a warning tells a step size that is stable.
+
+    Nothing in a prior with an exact spike fixes the scale of the codes, because the
+    weights can grow while the codes shrink. After each epoch the weights of the first
+    layer are scaled, so that the output at z = 0 changes equally with each component.
 
     References
     ----------
@@ -209,26 +256,31 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_sparsegen import SparseGeneratorEncoder
-    >>> X = load_digits(return_X_y=True)[0][:200] / 16
+    >>> X = load_digits().data[:200]
     >>> encoder = SparseGeneratorEncoder(20, max_iter=35, tol=None, random_state=0)
     >>> Z = encoder.fit_transform(X)
     >>> Z.shape, encoder.inverse_transform(Z).shape
     ((200, 20), (200, 64))
     >>> encoder.alpha_
-    0.01
+    0.05
     """
 
-    alpha: float = parameter(0.01, SHARE)
+    _signal_to_noise = 2400
+
+    alpha: float = parameter(0.05, SHARE)
     alpha_init: float = parameter(1.0, SHARE)
     decay: float = parameter(0.033, NON_NEGATIVE)
-    spike_scale: float = parameter(0.1, NON_NEGATIVE)
+    spike_scale: float = parameter(0.0, NON_NEGATIVE)
     slab_scale: float = parameter(1.0, POSITIVE)
+    positive_code: bool = parameter(True, "boolean")
     solver: str = parameter(
-        "gradient", StrOptions({"gradient", "langevin", "proximal"})
+        "proximal", StrOptions({"gradient", "langevin", "proximal"})
     )
-    n_steps: int = parameter(30, COUNT)
+    n_steps: int = parameter(4, COUNT)
+    transform_n_steps: int | None = parameter(None, COUNT, None)
+    transform_tol: float | None = parameter(None, NON_NEGATIVE, None)
     step_size: float = parameter(0.1, POSITIVE)
-    init: str = parameter("zeros", StrOptions({"zeros", "normal", "prior", "linear"}))
+    init: str = parameter("linear", StrOptions({"zeros", "normal", "prior", "linear"}))
     threshold: object = parameter(None, StrOptions({"posterior"}), NON_NEGATIVE, None)
     n_nonzero_coefs: int | None = parameter(None, COUNT, None)
     sparse_output: bool = parameter(False, "boolean")
@@ -243,19 +295,33 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     def _build(self, X, seed):
         fitted = super()._build(X, seed)
-        weight = next(fitted["generator_"].parameters())
-        moments = CodeMoments(self.n_components, X.shape[1]).to(weight)
+        generator, k = fitted["generator_"], self.n_components
+        moments = CodeMoments(k, X.shape[1]).to(next(generator.parameters()))
+        if self.init in ("zeros", "linear") and not slopes_at_zero(generator, k).any():
+            raise ValueError(_messages.NO_SLOPE)
+        if self._has_free_scale:
+            fix_slopes(generator, moments, fitted["_data_variance"])
         return {**fitted, "code_moments_": moments}
 
+    @property
+    def _has_free_scale(self):
+        """Whether the prior leaves the scale of codes to the generator, ours."""
+        is_exact = self.spike_scale == 0 or self.n_nonzero_coefs is not None
+        return is_exact and (self.generator is None or isinstance(self.generator, str))
+
     def _make_prior(self, alpha):
-        if self.spike_scale == 0:
-            return PointSpikeSlab(alpha, self.slab_scale)
-        return SpikeSlab(alpha, self.slab_scale, self.spike_scale)
+        if self.spike_scale == 0 or self.n_nonzero_coefs is not None:
+            return PointSpikeSlab(
+                alpha, self.slab_scale, self.positive_code, self.n_nonzero_coefs
+            )
+        return SpikeSlab(alpha, self.slab_scale, self.spike_scale, self.positive_code)
 
     def _make_model(self, X=None):
-        n_steps, k = self.n_steps, self.n_components_
+        k, n_steps, tol = self.n_components_, self.n_steps, None
+        if X is None:
+            n_steps, tol = self.transform_n_steps or n_steps, self.transform_tol
         proximal = ProximalQuasiNewton(
-            n_steps, self.tol, self.generator_, self._likelihood(), k
+            n_steps, tol, self.generator_, self._likelihood(), k
         )
         solvers = {
             "gradient": GradientSteps(n_steps, self.step_size, False, _REMEDIES),
@@ -266,11 +332,9 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
             "zeros": Zeros(k),
             "normal": StandardNormal(),
             "prior": PriorDraw(),
-            "linear": Linear(self.code_moments_, self.sigma),
+            "linear": Linear(self.code_moments_, self.sigma_),
         }
-        refinement = None
-        if self.threshold or self.n_nonzero_coefs:
-            refinement = Refinement(self.threshold, self.n_nonzero_coefs, proximal)
+        refinement = Refinement(self.threshold, proximal) if self.threshold else None
         return Model(
             **self._model_parts(X),
             prior=self._make_prior(self.alpha_),
@@ -279,6 +343,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
             memory=self.code_moments_,
             redraw_spike=self.solver == "proximal" and self.spike_scale > 0,
             refinement=refinement,
+            data_variance=self._data_variance if self._has_free_scale else None,
         )
 
     def slab_proba(self, X):

@@ -20,17 +20,53 @@ ACTIVATIONS = {
 _NONLINEARITY = {name: name for name in ACTIVATIONS} | {"identity": "linear"}
 
 
+class Rescale(nn.Module):
+    """The map `offset + scale * output`, of which nothing is trained.
+
+    It lets the layers before it work on data of mean 0 and variance 1, whatever the
+    unit and the offset of the data are. `offset` has shape (D,).
+    """
+
+    def __init__(self, offset, scale):
+        super().__init__()
+        self.register_buffer("offset", offset)
+        self.register_buffer("scale", scale)
+
+    def forward(self, output):
+        """Return the rescaled output."""
+        return torch.addcmul(self.offset, output, self.scale)
+
+
+def output_rescale(mean, scale, output_activation):
+    """Return the `Rescale` that lets a generator start at the mean of the data.
+
+    `mean` has shape (D,). With a sigmoid the generator starts at the logit of the mean.
+    """
+    mean = torch.as_tensor(mean)
+    if output_activation == "sigmoid":
+        return Rescale(mean.clamp(0.01, 0.99).logit(), torch.ones_like(mean[0]))
+    return Rescale(mean, torch.as_tensor(scale, dtype=mean.dtype))
+
+
+def input_rescale(mean, scale):
+    """Return the `Rescale` that gives such data mean 0 and mean variance 1."""
+    mean = torch.as_tensor(mean)
+    return Rescale(-mean / scale, torch.as_tensor(1 / scale, dtype=mean.dtype))
+
+
 def mlp_generator(
     n_components,
     n_features,
     hidden_layer_sizes=(400,),
     activation="relu",
     output_activation="identity",
+    rescale=None,
 ):
     """Return a fully connected generator, the one of the paper.
 
     The result is a `torch.nn.Sequential` of linear layers, each followed by its
-    nonlinearity. `hidden_layer_sizes=()` makes it linear.
+    nonlinearity. A module `rescale` comes after the last linear layer, if it is given.
+    `hidden_layer_sizes=()` makes the generator linear.
 
     Examples
     --------
@@ -45,13 +81,11 @@ def mlp_generator(
     # all be zero: a ReLU without bias has no slope at z = 0, where inference starts.
     for layer in linear[:-1]:
         nn.init.kaiming_normal_(layer.weight, nonlinearity=_NONLINEARITY[activation])
-    names = [activation] * len(hidden_layer_sizes) + [output_activation]
-    layers = [
-        module
-        for layer, name in zip(linear, names, strict=True)
-        for module in (layer, ACTIVATIONS[name]())
-    ]
-    return nn.Sequential(*layers)
+    layers = []
+    for layer in linear[:-1]:
+        layers += [layer, ACTIVATIONS[activation]()]
+    layers += [linear[-1], *([] if rescale is None else [rescale])]
+    return nn.Sequential(*layers, ACTIVATIONS[output_activation]())
 
 
 class _ToRows(nn.Module):
@@ -69,6 +103,7 @@ def convolutional_generator(
     channels=(64, 32),
     activation="relu",
     output_activation="identity",
+    rescale=None,
 ):
     """Return a generator of images by transposed convolutions, which double the size.
 
@@ -110,7 +145,8 @@ def convolutional_generator(
         convolution = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)
         nn.init.normal_(convolution.weight, std=gain / math.sqrt(n_in * 4))
         layers += [ACTIVATIONS[activation](), convolution]
-    return nn.Sequential(*layers, _ToRows(), ACTIVATIONS[output_activation]())
+    layers += [_ToRows(), *([] if rescale is None else [rescale])]
+    return nn.Sequential(*layers, ACTIVATIONS[output_activation]())
 
 
 def build_generator(source, n_components, n_features, seed):

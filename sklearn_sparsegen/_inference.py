@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from ._arrays import pad_rows, tensor_batches, to_array
+from ._arrays import inference_batch_size, pad_rows, tensor_batches, to_array
 
 
 def infer_batches(model, X, batch_size, refinement=None):
@@ -15,7 +15,7 @@ def infer_batches(model, X, batch_size, refinement=None):
     A refinement may follow inference. At the end there is a warning about the rows
     whose inference did not converge.
     """
-    n_rows, multiple = model.batch_shape(batch_size)
+    n_rows, multiple = model.batch_shape(inference_batch_size(batch_size))
     failed, n_seen = {}, 0
     for x in tensor_batches(X, n_rows, next(model.generator.parameters())):
         n = len(x)

@@ -43,7 +43,7 @@ def _estimate(x, z, model):
     whitened = torch.linalg.solve_triangular(
         factor, gradient.double()[:, :, None], upper=False
     )
-    return (
+    estimate = (
         prior.log_prob(z.double()).sum(1)
         - likelihood.energy(x.double(), output.double())
         - likelihood.constant((~missing).double().sum(1))
@@ -51,3 +51,11 @@ def _estimate(x, z, model):
         - half_log_det
         + whitened.square().sum((1, 2)) / 2
     )
+    if prior.nonnegative:
+        # What the normal approximation N(z + H^-1 g, H^-1) gives to non-negative codes,
+        # if its components were independent.
+        inverse = torch.cholesky_inverse(factor)
+        mean = z + (inverse @ gradient.double()[:, :, None]).squeeze(2)
+        ratio = mean / inverse.diagonal(dim1=1, dim2=2).sqrt()
+        estimate += torch.where(support, torch.special.log_ndtr(ratio), 0).sum(1)
+    return estimate

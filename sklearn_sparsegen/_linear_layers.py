@@ -10,6 +10,8 @@ import math
 import torch
 from torch import nn
 
+from ._generators import Rescale
+
 _VECTOR = 32  # upper bound of the entries that one vector instruction handles
 
 
@@ -66,7 +68,7 @@ class _Linear(torch.autograd.Function):
 
 def forward(network, z):
     """Return `network(z)` for autograd, with the fast products where they apply."""
-    if linear_layers(network) is None:
+    if type(network) is not nn.Sequential or _has_hooks(network):
         return network(z)
     for module in network:
         if type(module) is nn.Linear:
@@ -76,22 +78,29 @@ def forward(network, z):
     return z
 
 
+def _has_hooks(network):
+    modules = (network, *network)
+    return any(m._forward_hooks or m._forward_pre_hooks for m in modules)
+
+
 def linear_layers(network):
-    """Return pairs of a linear layer and the type of its nonlinearity.
+    """Return each linear layer, its `Rescale` or None, and its nonlinearity's type.
 
     None stands for a network that is not a plain sequence of these, or that has hooks.
     """
-    if type(network) is not nn.Sequential:
-        return None
-    modules = (network, *network)
-    if any(m._forward_hooks or m._forward_pre_hooks for m in modules):
+    if type(network) is not nn.Sequential or _has_hooks(network):
         return None
     layers = []
     for module in network:
+        layer, rescale, nonlinearity = layers[-1] if layers else (None,) * 3
         if type(module) is nn.Linear:
-            layers.append((module, nn.Identity))
-        elif type(module) in _IN_PLACE and layers and layers[-1][1] is nn.Identity:
-            layers[-1] = (layers[-1][0], type(module))
+            layers.append((module, None, nn.Identity))
+        elif nonlinearity is not nn.Identity:
+            return None
+        elif type(module) in _IN_PLACE:
+            layers[-1] = layer, rescale, type(module)
+        elif type(module) is Rescale and rescale is None:
+            layers[-1] = layer, module, nn.Identity
         else:
             return None
     return layers
@@ -108,7 +117,7 @@ def row_multiple(network):
         return _VECTOR
     # With three threads or more no number of rows is enough.
     n_entries = _VECTOR * min(torch.get_num_threads(), 2)
-    widths = [width for layer, _ in layers for width in layer.weight.shape]
+    widths = [width for layer, *_ in layers for width in layer.weight.shape]
     return max(4, n_entries // math.gcd(n_entries, *widths))
 
 
@@ -121,9 +130,12 @@ class LinearLayers:
 
     def __init__(self, layers, divisor):
         self._layers = []
-        for layer, nonlinearity in layers:
+        for layer, rescale, nonlinearity in layers:
             weight, bias = layer.weight.detach(), layer.bias
             bias = None if bias is None else bias.detach()
+            if rescale is not None:
+                weight = rescale.scale * weight
+                bias = rescale.offset if bias is None else rescale(bias)
             # The gradient passes the first layer last, which divides it.
             transposed = weight.T if self._layers else weight.T / divisor
             functions = _IN_PLACE[nonlinearity]

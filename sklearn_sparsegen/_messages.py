@@ -37,3 +37,43 @@ SIGMOID_CANNOT_REACH = (
     "output_activation='sigmoid' cannot reach the values of X outside [0, 1]; rescale "
     "X, or use output_activation='identity'."
 )
+NO_VARIANCE = (
+    "X with n_samples={n_samples} does not vary, so that sigma='auto' has no value; "
+    "pass more data, or a number for sigma."
+)
+SCALE_OUT_OF_RANGE = (
+    "The spread of X, {size:.3g}, is outside the range of {dtype}; rescale X."
+)
+UNEQUAL_VARIANCES = (
+    "Most features of X vary less than a thirtieth of the largest ones, so that codes "
+    "ignore them; scale X, for example with sklearn.preprocessing.StandardScaler."
+)
+LARGE_OFFSET = (
+    "X is large against its spread, so that rounding to {dtype} is felt; subtract the "
+    "mean first, or pass float64."
+)
+NO_SLOPE = (
+    "The output of generator does not change with the codes at z = 0, where inference "
+    "starts, so that no code would ever be active; give its layers biases, or use "
+    "init='normal'."
+)
+EMPTY_CODES = (
+    "{share:.0%} of the training rows have no active code; reduce sigma (try "
+    "{sigma:.2g}) or increase alpha (try {alpha:.2g})."
+)
+DENSE_CODES = (
+    "{share:.0%} of all codes are active; increase sigma (try {sigma:.2g}) or reduce "
+    "alpha (try {alpha:.2g})."
+)
+WORSE_THAN_MEAN = (
+    "The reconstructions of the training data are worse than their mean; increase "
+    "max_iter (try {max_iter}), or reduce learning_rate_init (try {rate:.2g})."
+)
+UNUSED_COMPONENTS = (
+    "Only {n_used} of n_components={n_components} components are ever active; "
+    "n_components={enough} is enough."
+)
+LOSS_GREW = (
+    "The loss grew from {first:.6g} to {last:.6g} while no schedule changed it; reduce "
+    "learning_rate_init (try {rate:.2g})."
+)

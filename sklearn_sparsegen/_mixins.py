@@ -41,10 +41,8 @@ class PartialFitMixin:
         is_first_call = not hasattr(self, "generator_")
         schedule = self._make_schedule()
         X = self._validate(X, reset=is_first_call)
-        if is_first_call:
-            self._initialise(X)
-        optimizer = self._make_optimizer()
-        messages = self._run_epoch(X, schedule, optimizer)
+        optimizer = self._begin(X, continues=not is_first_call)
+        _, messages = self._run_epoch(X, schedule, optimizer)
         self._optimizer_state = optimizer.state_dict()
         warn_of_convergence(messages)
         return self

@@ -15,6 +15,7 @@ from ._energy import DataTerm
 from ._laplace import laplace_log_likelihood
 from ._linear_layers import forward, linear_layers, row_multiple
 from ._random import row_noise
+from ._scale import fix_slopes
 from ._solvers import Solution
 
 _CPU_ROWS = 512  # enough for fast products, and few enough to stay in the cache
@@ -33,6 +34,8 @@ class Model:
       these entries noise, so the generator has to bear them as noise;
     * `coupling`: a function from the data term of a batch of training to one that
       couples its rows. Without it no row depends on another;
+    * `data_variance`: the total variance of the data, by which `end_epoch` fixes the
+      scale of the codes;
     * `refinement`: what `transform` does after inference.
     """
 
@@ -46,6 +49,7 @@ class Model:
     memory: Any = None
     redraw_spike: bool = False
     coupling: Any = None
+    data_variance: float | None = None
     refinement: Any = None
 
     def __post_init__(self):
@@ -99,25 +103,35 @@ class Model:
     def loss(self, x, rows, draw):
         """Return what training minimises: the data term at inferred codes (Eq. 8).
 
-        The results are the loss of each row, for autograd; a dictionary of what the
-        curves of training show of each row; and the codes whose energy is higher than
+        The results are the loss of each row, for autograd; a dictionary of figures of
+        each row; and the codes whose energy is higher than
         at the start of inference. `draw(*shape)` returns standard normal values.
         """
         solution = self.infer(x, rows)
         self.check(solution)
         z = solution.z
-        n_active = (self.prior.slab_proba(z) > 0.5).sum(1)
+        active = self.prior.slab_proba(z) > 0.5
         if self.redraw_spike:
             z = self.prior.redraw_spike(z, draw)
         output = forward(self.generator, z)
         if self.memory is not None:
             self.memory.update(rows, z, output.detach())
         loss = self.likelihood.energy(x, output)
-        figures = {"loss": loss.detach() + self.prior.energy(z), "n_active": n_active}
+        figures = {
+            "loss": loss.detach() + self.prior.energy(z),
+            "error": loss,
+            "active": active,
+            "empty": ~active.any(1),
+        }
         # A view of z, even an empty one, would keep all codes of the epoch in memory.
         none = z.new_empty(0, z.shape[1])
         rising = none if self.solver.monotone else z[solution.not_converged]
         return loss, figures, rising
+
+    def end_epoch(self):
+        """Bring the codes back to their scale, if nothing in the prior fixes it."""
+        if self.data_variance is not None:
+            fix_slopes(self.generator, self.memory, self.data_variance)
 
     def log_likelihood(self, x, z):
         """Return Laplace's estimate of log p(x) of each row around the codes `z`."""

@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 
 
-def _log_normal(z, scale):
-    """Return the log density of a zero-mean normal distribution."""
-    constant = -math.log(scale * math.sqrt(2 * math.pi))
+def _log_normal(z, scale, half):
+    """Return the log density of a normal distribution of mean 0, or of its half."""
+    constant = half * math.log(2) - math.log(scale * math.sqrt(2 * math.pi))
     return torch.mul(z, z).mul_(-0.5 / scale**2).add_(constant)
 
 
@@ -53,9 +53,9 @@ class SpikeSlab:
     alpha: float
     slab_scale: float = 1.0
     spike_scale: float = 0.1
+    nonnegative: bool = False
 
     smooth = True
-    nonnegative = False
 
     def __post_init__(self):
         if self.spike_scale >= self.slab_scale:
@@ -71,9 +71,10 @@ class SpikeSlab:
     def log_prob(self, z):
         """Return the log density of each entry (Eq. 14, its root corrected)."""
         if self.alpha == 0:
-            return _log_normal(z, self.spike_scale)
+            return _log_normal(z, self.spike_scale, self.nonnegative)
+        log_slab = _log_normal(z, self.slab_scale, self.nonnegative)
         ratio = F.softplus(self._spike_logit(z), threshold=50)
-        return _log_normal(z, self.slab_scale).add_(ratio).add_(math.log(self.alpha))
+        return log_slab.add_(ratio).add_(math.log(self.alpha))
 
     def slab_proba(self, z):
         """Return the posterior probability of the slab at each entry (Eq. 9)."""
@@ -85,6 +86,7 @@ class SpikeSlab:
         # Bayes' theorem, p(z) = alpha N(z; 0, s1^2) / P(slab | z), takes fewer passes.
         log_slab = self.slab_proba(z).log_().sum(-1)
         constant = math.log(self.slab_scale * math.sqrt(2 * math.pi) / self.alpha)
+        constant -= self.nonnegative * math.log(2)
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
         return square.add_(log_slab).add_(z.shape[-1] * constant)
 
@@ -111,6 +113,9 @@ class SpikeSlab:
             # This is 1 / (1 + step * w(z)), in few passes.
             slope = self._spike_logit(z).sigmoid_().mul_(gap).add_(least).reciprocal_()
             z = v * slope
+        if self.nonnegative:
+            z = z.clamp_min_(0)
+            slope *= z.sign()
         return z, slope
 
     def redraw_spike(self, z, draw):
@@ -120,12 +125,14 @@ class SpikeSlab:
         `draw(*shape)` returns standard normal values.
         """
         inactive = self.slab_proba(z) < 0.5
-        return torch.where(inactive, self.spike_scale * draw(*z.shape), z)
+        spike = self.spike_scale * draw(*z.shape)
+        return torch.where(inactive, spike.abs_() if self.nonnegative else spike, z)
 
     def sample(self, draw):
         # "<=" gives the slab at alpha = 1 even where ndtr rounds to 1.
         slab = torch.special.ndtr(draw()) <= self.alpha
-        return draw() * torch.where(slab, self.slab_scale, self.spike_scale)
+        z = draw() * torch.where(slab, self.slab_scale, self.spike_scale)
+        return z.abs_() if self.nonnegative else z
 
     def _spike_logit(self, z, out=None):
         """Return the log odds of the spike given `z`, infinite at alpha 0 and 1."""
@@ -148,13 +155,17 @@ class PointSpikeSlab:
 
     It is the limit of `SpikeSlab` as the spike becomes narrower. Inactive entries are
     exactly zero. It has no gradient at zero, but its proximal step is a hard threshold.
+    `n_active` is the largest number of active entries of a code, or None. It takes the
+    place of alpha: the prior is the above for alpha = n_active / k, on the condition
+    that no more are active, and the energy leaves out the mass of the active entries.
     """
 
     alpha: float
     slab_scale: float = 1.0
+    nonnegative: bool = False
+    n_active: int | None = None
 
     smooth = False
-    nonnegative = False
 
     @property
     def _cost(self):
@@ -163,13 +174,34 @@ class PointSpikeSlab:
             return math.inf
         return math.log(max(1.0, (1 - self.alpha) / self.alpha))
 
+    def _is_limited(self, z):
+        return self.n_active is not None and self.n_active < z.shape[-1]
+
+    def _log_odds(self, k):
+        return math.log(self.n_active) - math.log(k - self.n_active)
+
+    def _log_counts(self, k):
+        """Return the log mass of each number of active entries, up to a constant."""
+        n = torch.arange(self.n_active + 1, dtype=torch.float64)
+        ways = math.lgamma(k + 1) - torch.lgamma(n + 1) - torch.lgamma(k - n + 1)
+        return ways + n * self._log_odds(k)
+
     def log_prob(self, z):
-        """Return the log density of active entries and the log mass of the others."""
+        """Return the log density of active entries and the log mass of the others.
+
+        If `n_active` is given, only the sum over the entries of a code is a log
+        probability.
+        """
+        log_normal = _log_normal(z, self.slab_scale, self.nonnegative)
+        if self._is_limited(z):
+            k = z.shape[-1]
+            log_total = self._log_counts(k).logsumexp(0).item()
+            active = self._log_odds(k) + log_normal
+            return torch.where(z != 0, active, 0.0) - log_total / k
         log_slab, log_spike = (
             math.log(mass) if mass else -math.inf
             for mass in (self.alpha, 1 - self.alpha)
         )
-        log_normal = _log_normal(z, self.slab_scale)
         return torch.where(self.support(z), log_slab + log_normal, log_spike)
 
     def energy(self, z):
@@ -177,11 +209,13 @@ class PointSpikeSlab:
         # z^2 / (2 slab_scale^2). The first term compares a mass with a density at zero;
         # it leaves out the density's constant, which depends on the unit of z.
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
+        if self._is_limited(z):
+            return square
         n_active = z.sign().abs_().sum(-1)  # faster on a CPU than a comparison
         return square + torch.where(n_active > 0, n_active * self._cost, 0)
 
     def support(self, z):
-        return (z != 0) | (self.alpha == 1)
+        return (z != 0) | (self.alpha == 1 and not self._is_limited(z))
 
     def slab_proba(self, z):
         return self.support(z).to(z.dtype)
@@ -191,35 +225,30 @@ class PointSpikeSlab:
         return torch.full_like(z, self.slab_scale**-2)
 
     def prox(self, v, step, z):
+        if self.nonnegative:
+            v = v.clamp_min(0)
         shrinkage = 1 + step / self.slab_scale**2
+        if self._is_limited(v):
+            # Of equal entries the first ones are kept.
+            largest = v.abs().topk(self.n_active, dim=1, sorted=False).indices
+            slope = torch.zeros_like(v).scatter_(1, largest, 1.0).mul_(v != 0)
+            slope /= shrinkage
+            return (v * slope).add_(0.0), slope
         # 1 where active, else 0. Comparing and selecting takes longer on a CPU.
         excess = v.square().sub_(2 * step * shrinkage * self._cost)
         slope = excess.sign_().clamp_min_(0).div_(shrinkage)
         return (v * slope).add_(0.0), slope  # the sum turns -0.0 into 0.0
 
     def sample(self, draw):
-        slab = torch.special.ndtr(draw()) <= self.alpha
-        return draw() * self.slab_scale * slab
-
-
-@dataclass(frozen=True)
-class LimitedSlab:
-    """Slab on at most `n_active` entries of each code; the others are exactly zero."""
-
-    n_active: int
-    slab_scale: float = 1.0
-
-    nonnegative = False
-
-    def energy(self, z):
-        return torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
-
-    def prox(self, v, step, z):
-        # The largest entries are shrunk; of equal entries the first ones are kept.
-        largest = v.abs().topk(self.n_active, dim=1).indices
-        slope = torch.zeros_like(v).scatter_(1, largest, 1.0)
-        slope /= 1 + step / self.slab_scale**2
-        return (v * slope).add_(0.0), slope  # the sum turns -0.0 into 0.0
+        uniform = torch.special.ndtr(draw())
+        slab = uniform <= self.alpha
+        if self._is_limited(uniform):
+            # The number of active entries first, then which ones they are.
+            share = self._log_counts(uniform.shape[1]).softmax(0).cumsum(0)
+            count = (torch.special.ndtr(draw()[:, :1]) > share.to(uniform)).sum(1)
+            slab = uniform.argsort(1).argsort(1) < count[:, None]
+        z = draw() * self.slab_scale * slab
+        return z.abs_() if self.nonnegative else z
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,12 @@ import torch
 
 from . import _messages
 from ._energy import DataTerm, stiffest_direction
-from ._priors import LimitedSlab
 from ._solvers import Solution
 
 _MAX_GROWTH = 10.0  # largest factor by which the step size grows after an accepted step
 _SHRINKAGE = 0.3  # factor of the step size after a rejected step
 _CHECK_EVERY = 5  # steps between two tests for converged rows
 _TINY = 1e-30  # keeps 0 / 0 finite
-_KEPT_SHARE = 0.85  # of the active codes, from one stage of pruning to the next
-_STEPS_PER_STAGE = 10  # of pruning
 
 
 @dataclass(eq=False)
@@ -72,53 +69,21 @@ class Refinement:
     """Set some entries of inferred codes to zero, and infer the others again.
 
     Entries that are likelier to be in the spike (`threshold="posterior"`), or whose
-    absolute value is below a number, stay zero. Of the others at most
-    `n_nonzero_coefs` are active, if it is given; steps may exchange one for another.
+    absolute value is below a number, stay zero.
     """
 
     threshold: object
-    n_nonzero_coefs: int | None
     solver: ProximalQuasiNewton
 
     def refine(self, x, solution, model):
         """Return a `Solution` with fewer active codes for the data `x`."""
-        term = DataTerm(x, model.generator, model.likelihood)
-        prior, z, support = model.prior, solution.z, None
+        term, z = DataTerm(x, model.generator, model.likelihood), solution.z
         if self.threshold == "posterior":
-            support = prior.slab_proba(z) >= 0.5
-        elif self.threshold:
+            support = model.prior.slab_proba(z) >= 0.5
+        else:
             support = z.abs() >= self.threshold
-        if support is not None:
-            z = z * support
-        slab = dataclasses.replace(prior, alpha=1.0)
-        if self.n_nonzero_coefs is not None:
-            n_active = min(self.n_nonzero_coefs, z.shape[1])
-            slab = LimitedSlab(n_active, prior.slab_scale)
-            z = prune(term, z, slab, self.solver.stiffest, support)
-            z = slab.prox(z, 0.0, z)[0]
-        return self.solver.solve(term, z, slab, support=support)
-
-
-def prune(term, z, slab, stiffest, support=None):
-    """Lower the number of active codes of each row to that of a `LimitedSlab`.
-
-    In each stage proximal steps keep a fixed number of codes, so that the remaining
-    components take over what the removed ones explained (backward elimination).
-    """
-    count = z.shape[1]
-    while count > slab.n_active:
-        limited = dataclasses.replace(slab, n_active=count)
-        z, _, _ = proximal_steps(
-            term,
-            limited.prox(z, 0.0, z)[0],
-            limited,
-            stiffest,
-            n_steps=_STEPS_PER_STAGE,
-            tol=-1.0,  # no row stops early, so that the term keeps all of them
-            support=support,
-        )
-        count = max(slab.n_active, int(_KEPT_SHARE * count))
-    return z
+        slab = dataclasses.replace(model.prior, alpha=1.0)
+        return self.solver.solve(term, z * support, slab, support=support)
 
 
 @torch.no_grad()

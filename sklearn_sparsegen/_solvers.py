@@ -75,6 +75,8 @@ class GradientSteps:
                 z.sub_(gradient, alpha=eta)
             if self.langevin:
                 z.add_(draw(), alpha=self.step_size)
+            if prior.nonnegative:  # noise is reflected, a gradient step is projected
+                z = z.abs_() if self.langevin else z.clamp_min_(0)
         before, energy = (term.value(c) + prior.energy(c) for c in (start, z))
         rounding = term.x.shape[1] * torch.finfo(z.dtype).eps * before.abs()
         is_higher = energy > before + rounding

@@ -127,6 +127,13 @@ class CodeMoments(nn.Module):
         self.covariance.addr_(shift[:k], shift, alpha=rate * (1 - rate))
         self.mean.lerp_(mean, rate)
 
+    def rescale(self, factor):
+        """Multiply the codes seen so far by a factor for each component."""
+        k = len(factor)
+        self.mean[:k] *= factor
+        self.covariance *= factor[:, None]
+        self.covariance[:, :k] *= factor
+
     def posterior(self, sigma):
         """Return the posterior's mean as a function of x, and its variances (1, k).
 

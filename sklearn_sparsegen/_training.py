@@ -17,8 +17,8 @@ def train_epoch(model, batches, optimizer, draw):
     `batches` is any iterable of pairs: the places of the rows in the training data, and
     the rows as a tensor. `draw(*shape)` returns standard normal values.
 
-    Returns the means over all rows of the figures that `model.loss` returns, and the
-    codes whose energy is higher than at the start of inference.
+    Returns the means over all rows of the figures that `model.loss` returns, as
+    tensors, and the codes whose energy is higher than at the start of inference.
     """
     totals, n_rows, all_rising = {}, 0, []
     for rows, x in batches:
@@ -30,8 +30,10 @@ def train_epoch(model, batches, optimizer, draw):
         all_rising.append(rising)
         # The sums stay on the device, because reading one would synchronise a GPU.
         for name, values in figures.items():
-            totals[name] = totals.get(name, 0.0) + values.detach().double().sum()
-    means = {name: total.item() / n_rows for name, total in totals.items()}
+            total = values.detach().sum(0, dtype=torch.float64)
+            totals[name] = totals.get(name, 0.0) + total
+    model.end_epoch()
+    means = {name: total / n_rows for name, total in totals.items()}
     return means, torch.cat(all_rising)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from .._arrays import layer_sizes
+from .._arrays import layer_sizes, moments
 from .._base import BaseEncoder
 from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
-from .._generators import build_generator, mlp_generator
+from .._generators import build_generator, input_rescale, mlp_generator
 from .._linear_layers import forward
 from .._mixins import PartialFitMixin, ScoreMixin
 from .._parameters import NON_NEGATIVE, parameter, parameters
@@ -65,7 +65,11 @@ class VariationalModel:
         z = posterior.relaxed_sample(lambda: draw(len(x), self.n_components))
         energy = self.likelihood.energy(x, forward(self.generator, z))
         loss = energy + self.divergence(posterior, self.prior)
-        return loss, {"loss": loss, **posterior.figures()}, z.new_empty(0, z.shape[1])
+        figures = {"loss": loss, "error": energy, **posterior.figures()}
+        return loss, figures, z.new_empty(0, z.shape[1])
+
+    def end_epoch(self):
+        """Do nothing: the divergence fixes the scale of the codes."""
 
     @torch.no_grad()
     def log_likelihood(self, x, z):
@@ -81,10 +85,11 @@ class VariationalModel:
         return log_mean - self.likelihood.constant(x.shape[1])
 
 
-def add_recognition(encoder, fitted, n_features, n_heads, seed):
+def add_recognition(encoder, fitted, X, n_heads, seed):
     """Add a recognition network to the fitted attributes of an encoder.
 
     It mirrors the fully connected generator, and has `n_heads` outputs per component.
+    Its input is scaled to mean 0 and variance 1.
     """
     sizes = layer_sizes(encoder.hidden_layer_sizes)[::-1]
     source = functools.partial(
@@ -92,7 +97,10 @@ def add_recognition(encoder, fitted, n_features, n_heads, seed):
     )
     n_outputs = n_heads * encoder.n_components
     # The generator has the seed itself.
-    network = build_generator(source, n_features, n_outputs, seed + 1)
+    network = build_generator(source, X.shape[1], n_outputs, seed + 1)
+    mean, variance, _ = moments(X)
+    rescale = input_rescale(mean, math.sqrt(variance.mean()) or 1.0)
+    network = torch.nn.Sequential(rescale, *network)
     network.to(next(fitted["generator_"].parameters()))
     return {**fitted, "recognition_": network}
 
@@ -119,7 +127,7 @@ class NormalPosterior:
         return torch.distributions.Normal(self.mean, self.scale).log_prob(z)
 
     def figures(self):
-        """Return what the curves of training show besides the loss: nothing."""
+        """Return figures of training besides the loss: none."""
         return {}
 
     def divergence(self):
@@ -184,7 +192,7 @@ class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     beta: float = parameter(1.0, NON_NEGATIVE)
 
     def _build(self, X, seed):
-        return add_recognition(self, super()._build(X, seed), X.shape[1], 2, seed)
+        return add_recognition(self, super()._build(X, seed), X, 2, seed)
 
     def _make_model(self, X=None):
         return VariationalModel(

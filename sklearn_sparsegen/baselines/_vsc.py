@@ -82,8 +82,9 @@ class SpikeSlabPosterior:
         return torch.where(z != 0, active, self.log_spike)
 
     def figures(self):
-        """Return the number of active codes of each row, for its curve."""
-        return {"n_active": (self.log_slab > self.log_spike).sum(1)}
+        """Return which entries are active, and which rows have none."""
+        active = self.log_slab > self.log_spike
+        return {"active": active, "empty": ~active.any(1)}
 
     def divergence(self, alpha):
         """Return the divergence of each entry from a spike at 0 and a normal slab."""
@@ -212,7 +213,7 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return WarmUp(self.warmup)
 
     def _build(self, X, seed):
-        fitted = add_recognition(self, super()._build(X, seed), X.shape[1], 3, seed)
+        fitted = add_recognition(self, super()._build(X, seed), X, 3, seed)
         n, fitted["pseudo_inputs_"] = self.n_pseudo_inputs, None
         if n is not None:
             if n > len(X):
