@@ -6,7 +6,6 @@ nothing else calls a subclass.
 """
 
 import contextlib
-import functools
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -17,13 +16,12 @@ import torch
 from scipy import sparse
 from sklearn import base
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_scalar, gen_batches, get_tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
-from ._checks import check_scale, explain_useless
+from ._checks import check_scale, explain_useless, warn_of_convergence
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
@@ -75,31 +73,30 @@ class BaseEncoder(
         """Return what training starts with, by the name of the fitted attribute."""
         mean, variance, observed = _arrays.moments(X)
         dtype = _arrays.float_dtype(X)
-        for message in check_scale(mean, variance, dtype):
-            warnings.warn(message, stacklevel=6)
+        check_scale(mean, variance, dtype)
         total = float(variance.sum())
         if self.sigma == "auto" and total == 0:
             raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
-        source, scale = self.generator, math.sqrt(total / len(mean)) or 1.0
-        layers = {
-            "activation": self.activation,
-            "output_activation": self.output_activation_,
-            "rescale": _generators.output_rescale(mean, scale, self.output_activation_),
-        }
-        if source is None:
-            layers["hidden_layer_sizes"] = _arrays.layer_sizes(self.hidden_layer_sizes)
-            source = functools.partial(_generators.mlp_generator, **layers)
-        elif isinstance(source, str):
-            layers["image_shape"] = self.image_shape
-            source = functools.partial(_generators.convolutional_generator, **layers)
-        generator = _generators.build_generator(
-            source, self.n_components, X.shape[1], seed
+        rescale = None  # a sigmoid suits data in [0, 1] as they are
+        if self.output_activation_ != "sigmoid":
+            rescale = _generators.Rescale(mean, math.sqrt(total / len(mean)) or 1.0)
+        source = _generators.resolve_source(
+            self.generator,
+            _arrays.layer_sizes(self.hidden_layer_sizes),
+            self.image_shape,
+            activation=self.activation,
+            output_activation=self.output_activation_,
+            rescale=rescale,
         )
-        device = _arrays.resolve_device(self.device)
+        n_outputs = X.shape[1]
+        generator = _generators.build_generator(
+            source, self.n_components, n_outputs, seed
+        )
+        generator.to(_arrays.resolve_device(self.device), getattr(torch, dtype.name))
         return {
-            "generator_": generator.to(device, getattr(torch, dtype.name)),
+            "generator_": generator,
             "sigma_": math.sqrt(total / self._signal_to_noise),
-            # The mean squared distance of a row from the mean, where it is observed.
+            # the mean squared distance of a row from the mean, where it is observed
             "_data_variance": float(variance @ observed),
         }
 
@@ -141,16 +138,15 @@ class BaseEncoder(
         Warns
         -----
         ConvergenceWarning
-            If fit ends before its schedule does or before the loss has converged to
-            `tol`, if it is interrupted, or if gradient steps of the last epoch end at a
-            higher energy than they started at; if the result is of no use, because most
-            rows have no active code, nearly all codes are active, few components are
-            ever active, or the reconstructions are worse than the mean; or if the loss
-            has grown.
+            If fit is interrupted, or ends before its schedule does or before the loss
+            has converged to `tol`; if gradient steps of the last epoch end at a higher
+            energy than they started at; if most rows have no active code, nearly all
+            codes are active, few components are ever active, or reconstructions are
+            worse than the mean; or if the loss has grown.
 
         UserWarning
-            If features have very different variances, if rounding is felt because X is
-            far from zero, or if a sigmoid cannot reach X.
+            If features differ greatly in variance, or a sigmoid cannot reach X, or X is
+            too far from zero for its type.
         """
         continues = self.warm_start and hasattr(self, "generator_")
         schedule = self._make_schedule()
@@ -175,8 +171,9 @@ class BaseEncoder(
             self._initialise(X)
         if self.sigma != "auto":
             self.sigma_ = float(self.sigma)
-        is_own = not (self.generator is None or isinstance(self.generator, str))
-        is_sigmoid = self.output_activation_ == "sigmoid" and not is_own
+        is_sigmoid = self.output_activation_ == "sigmoid" and not callable(
+            self.generator
+        )
         if is_sigmoid and not _arrays.is_in_unit_interval(X):
             warnings.warn(_messages.SIGMOID_CANNOT_REACH, stacklevel=4)
         return self._make_optimizer()
@@ -192,8 +189,7 @@ class BaseEncoder(
         self.n_components_ = self.n_components
         self.n_iter_ = 0
         self.loss_curve_ = []
-        for name in ("n_active_curve_", "component_frequency_"):
-            vars(self).pop(name, None)
+        vars(self).pop("n_active_curve_", None)
         self._optimizer_state = None
 
     def _make_optimizer(self):
@@ -201,9 +197,8 @@ class BaseEncoder(
         _generators.check_generator(
             self.generator_, self.n_components, self.n_features_in_
         )
-        networks = self._networks().values()
-        weights = [weight for network in networks for weight in network.parameters()]
-        optimizer = torch.optim.Adam(weights, fused=True)
+        networks = torch.nn.ModuleList(self._networks())
+        optimizer = torch.optim.Adam(networks.parameters(), fused=True)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         optimizer.param_groups[0]["lr"] = self.learning_rate_init
@@ -263,12 +258,9 @@ class BaseEncoder(
         return figures, [model.solver.explain(rising, rows, len(X), model)]
 
     def _networks(self):
-        """Return the fitted modules, by attribute."""
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if name.endswith("_") and isinstance(value, torch.nn.Module)
-        }
+        """Return the fitted modules."""
+        fitted = [value for name, value in vars(self).items() if name.endswith("_")]
+        return [value for value in fitted if isinstance(value, torch.nn.Module)]
 
     def transform(self, X):
         """Infer the codes of data.
@@ -379,11 +371,9 @@ class BaseEncoder(
 
     def _validate(self, X, reset=False):
         # X keeps its type and is converted batch by batch, so that nothing copies it.
-        allow_nan = get_tags(self).input_tags.allow_nan
-        finite = "allow-nan" if allow_nan else True
-        X = validate_data(
-            self, X, dtype="numeric", ensure_all_finite=finite, reset=reset
-        )
+        finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
+        checks = {"dtype": "numeric", "ensure_all_finite": finite}
+        X = validate_data(self, X, reset=reset, **checks)
         if X.dtype.kind not in "biuf":
             raise TypeError(f"X must hold real numbers, got the type {X.dtype}.")
         return X
@@ -405,12 +395,6 @@ class BaseEncoder(
     def __setstate__(self, state):
         """Set the state; move the networks to `device` if this machine has it."""
         super().__setstate__(state)
-        for network in self._networks().values():
+        for network in self._networks():
             with contextlib.suppress(ValueError):
                 network.to(_arrays.resolve_device(self.device))
-
-
-def warn_of_convergence(messages):
-    """Warn with each message, at the line that called a method of the encoder."""
-    for message in messages:
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -1,27 +1,32 @@
 """What is said aloud: data of an unsuitable scale, and results that are useless."""
 
+import warnings
+
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
+
+_STACKLEVEL = 7  # frames from a check before training to the line that called `fit`
 
 
 def check_scale(mean, variance, dtype):
     """Raise a ValueError for data outside the range of floats.
 
-    Returns messages about what to do if the features have very different variances, or
+    Warn, at the line that called `fit`, of features of very different variances, and of
     a mean so large that rounding is felt. `mean` and `variance` have shape (D,).
     """
     limit = np.sqrt(np.finfo(dtype).max) / 1e4
     size = np.sqrt(variance.sum())
     if not size < limit or 0 < size < 1 / limit:
         raise ValueError(_messages.SCALE_OUT_OF_RANGE.format(size=size, dtype=dtype))
-    messages, varying = [], variance[variance > 0]
+    varying = variance[variance > 0]
     if len(varying) and np.median(varying) < 1e-3 * varying.mean():
-        messages.append(_messages.UNEQUAL_VARIANCES)
+        warnings.warn(_messages.UNEQUAL_VARIANCES, stacklevel=_STACKLEVEL)
     rounding = np.finfo(dtype).eps * np.abs(mean).max()
     if len(varying) and rounding > 1e-3 * size / np.sqrt(len(varying)):
-        messages.append(_messages.LARGE_OFFSET.format(dtype=dtype))
-    return messages
+        message = _messages.LARGE_OFFSET.format(dtype=dtype)
+        warnings.warn(message, stacklevel=_STACKLEVEL)
 
 
 def explain_useless(encoder, figures, losses):
@@ -50,7 +55,7 @@ def explain_useless(encoder, figures, losses):
                 n_used=n_used, n_components=k, enough=max(2 * n_used, 1)
             )
             messages.append(message)
-    if 2 * sigma**2 * figures["error"] > encoder._data_variance:
+    if figures["squared_error"] > encoder._data_variance:
         message = _messages.WORSE_THAN_MEAN.format(
             max_iter=2 * encoder.max_iter, rate=rate
         )
@@ -61,3 +66,9 @@ def explain_useless(encoder, figures, losses):
         )
         messages.append(message)
     return messages
+
+
+def warn_of_convergence(messages):
+    """Warn with each message, at the line that called a method of the encoder."""
+    for message in messages:
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)

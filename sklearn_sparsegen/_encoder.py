@@ -291,7 +291,10 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         solver.check(self._make_prior(self.alpha))
 
     def _make_schedule(self):
-        return AlphaSchedule(self.alpha_init, self.alpha, self.decay)
+        # A limit takes the place of alpha, so that there is nothing to wait for.
+        is_limited = self.n_nonzero_coefs is not None
+        start = self.alpha if is_limited else self.alpha_init
+        return AlphaSchedule(start, self.alpha, self.decay)
 
     def _build(self, X, seed):
         fitted = super()._build(X, seed)
@@ -300,20 +303,22 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         if self.init in ("zeros", "linear") and not slopes_at_zero(generator, k).any():
             raise ValueError(_messages.NO_SLOPE)
         if self._has_free_scale:
-            fix_slopes(generator, moments, fitted["_data_variance"])
+            n_active = self.n_nonzero_coefs or k
+            fix_slopes(generator, moments, fitted["_data_variance"], n_active)
         return {**fitted, "code_moments_": moments}
 
     @property
     def _has_free_scale(self):
         """Whether the prior leaves the scale of codes to the generator, ours."""
         is_exact = self.spike_scale == 0 or self.n_nonzero_coefs is not None
-        return is_exact and (self.generator is None or isinstance(self.generator, str))
+        return is_exact and not callable(self.generator)
 
     def _make_prior(self, alpha):
-        if self.spike_scale == 0 or self.n_nonzero_coefs is not None:
-            return PointSpikeSlab(
-                alpha, self.slab_scale, self.positive_code, self.n_nonzero_coefs
-            )
+        slab = self.slab_scale, self.positive_code
+        if self.n_nonzero_coefs is not None:
+            return PointSpikeSlab(1.0, *slab, self.n_nonzero_coefs)
+        if self.spike_scale == 0:
+            return PointSpikeSlab(alpha, *slab)
         return SpikeSlab(alpha, self.slab_scale, self.spike_scale, self.positive_code)
 
     def _make_model(self, X=None):

@@ -1,6 +1,7 @@
 """Generators: torch modules that map codes to data, and how they are built."""
 
 import copy
+import functools
 import math
 from itertools import pairwise
 from numbers import Integral
@@ -24,34 +25,19 @@ class Rescale(nn.Module):
     """The map `offset + scale * output`, of which nothing is trained.
 
     It lets the layers before it work on data of mean 0 and variance 1, whatever the
-    unit and the offset of the data are. `offset` has shape (D,).
+    unit and the offset of the data are. `offset` has shape (D,), and `scale` is a
+    number.
     """
 
     def __init__(self, offset, scale):
         super().__init__()
+        offset = torch.as_tensor(offset)
         self.register_buffer("offset", offset)
-        self.register_buffer("scale", scale)
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=offset.dtype))
 
     def forward(self, output):
         """Return the rescaled output."""
         return torch.addcmul(self.offset, output, self.scale)
-
-
-def output_rescale(mean, scale, output_activation):
-    """Return the `Rescale` that lets a generator start at the mean of the data.
-
-    `mean` has shape (D,). With a sigmoid the generator starts at the logit of the mean.
-    """
-    mean = torch.as_tensor(mean)
-    if output_activation == "sigmoid":
-        return Rescale(mean.clamp(0.01, 0.99).logit(), torch.ones_like(mean[0]))
-    return Rescale(mean, torch.as_tensor(scale, dtype=mean.dtype))
-
-
-def input_rescale(mean, scale):
-    """Return the `Rescale` that gives such data mean 0 and mean variance 1."""
-    mean = torch.as_tensor(mean)
-    return Rescale(-mean / scale, torch.as_tensor(1 / scale, dtype=mean.dtype))
 
 
 def mlp_generator(
@@ -147,6 +133,17 @@ def convolutional_generator(
         layers += [ACTIVATIONS[activation](), convolution]
     layers += [_ToRows(), *([] if rescale is None else [rescale])]
     return nn.Sequential(*layers, ACTIVATIONS[output_activation]())
+
+
+def resolve_source(generator, hidden_layer_sizes, image_shape, **layers):
+    """Return the module or the factory that the parameter `generator` stands for."""
+    if generator is None:
+        layers["hidden_layer_sizes"] = hidden_layer_sizes
+        return functools.partial(mlp_generator, **layers)
+    if generator == "convolutional":
+        layers["image_shape"] = image_shape
+        return functools.partial(convolutional_generator, **layers)
+    return generator
 
 
 def build_generator(source, n_components, n_features, seed):

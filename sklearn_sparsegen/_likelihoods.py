@@ -18,6 +18,12 @@ def difference(x, output):
     return torch.where(x.isnan(), 0, output - x)
 
 
+@torch.no_grad()
+def squared_error(x, mean):
+    """Return the squared distance of each row from its reconstruction, (n,)."""
+    return difference(x, mean).square().sum(1)
+
+
 @dataclass(frozen=True)
 class NormalLikelihood:
     """Normal noise of standard deviation sigma: p(x | z) = N(x; G(z), sigma^2 I)."""

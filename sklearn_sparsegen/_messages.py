@@ -15,9 +15,9 @@ STEP_TOO_LONG = (
 )
 ENERGY_NOT_FINITE = "the energy is not finite; rescale X."
 TOLERANCE_NOT_REACHED = (
-    "Inference stopped at n_steps={n_steps} before it reached tol={tol} for {n_failed} "
-    "of {n_rows} rows ({rows}); increase either, or set tol=None to take n_steps steps "
-    "without a test."
+    "Inference stopped at transform_n_steps={n_steps} before it reached "
+    "transform_tol={tol} for {n_failed} of {n_rows} rows ({rows}); increase either, or "
+    "set transform_tol=None to take all steps without a test."
 )
 LOSS_NOT_FINITE = (
     "Training diverged in epoch {epoch}: the loss is not finite; reduce "

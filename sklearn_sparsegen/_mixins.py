@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import _fit_context
 
 from ._arrays import to_array
-from ._base import warn_of_convergence
+from ._checks import warn_of_convergence
 from ._inference import infer_batches
 
 

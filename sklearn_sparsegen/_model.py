@@ -13,6 +13,7 @@ from sklearn.utils import gen_batches
 from . import _messages
 from ._energy import DataTerm
 from ._laplace import laplace_log_likelihood
+from ._likelihoods import squared_error
 from ._linear_layers import forward, linear_layers, row_multiple
 from ._random import row_noise
 from ._scale import fix_slopes
@@ -119,7 +120,7 @@ class Model:
         loss = self.likelihood.energy(x, output)
         figures = {
             "loss": loss.detach() + self.prior.energy(z),
-            "error": loss,
+            "squared_error": squared_error(x, self.likelihood.mean(output)),
             "active": active,
             "empty": ~active.any(1),
         }
@@ -128,10 +129,11 @@ class Model:
         rising = none if self.solver.monotone else z[solution.not_converged]
         return loss, figures, rising
 
-    def end_epoch(self):
+    def end_epoch(self, means):
         """Bring the codes back to their scale, if nothing in the prior fixes it."""
         if self.data_variance is not None:
-            fix_slopes(self.generator, self.memory, self.data_variance)
+            n_active = means["active"].sum().item()
+            fix_slopes(self.generator, self.memory, self.data_variance, n_active)
 
     def log_likelihood(self, x, z):
         """Return Laplace's estimate of log p(x) of each row around the codes `z`."""

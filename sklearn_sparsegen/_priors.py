@@ -156,8 +156,8 @@ class PointSpikeSlab:
     It is the limit of `SpikeSlab` as the spike becomes narrower. Inactive entries are
     exactly zero. It has no gradient at zero, but its proximal step is a hard threshold.
     `n_active` is the largest number of active entries of a code, or None. It takes the
-    place of alpha: the prior is the above for alpha = n_active / k, on the condition
-    that no more are active, and the energy leaves out the mass of the active entries.
+    place of alpha, which is then 1 for the energy, so that no active entry costs
+    anything: the prior is the above for alpha = n_active / k, on condition of no more.
     """
 
     alpha: float
@@ -209,8 +209,6 @@ class PointSpikeSlab:
         # z^2 / (2 slab_scale^2). The first term compares a mass with a density at zero;
         # it leaves out the density's constant, which depends on the unit of z.
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
-        if self._is_limited(z):
-            return square
         n_active = z.sign().abs_().sum(-1)  # faster on a CPU than a comparison
         return square + torch.where(n_active > 0, n_active * self._cost, 0)
 
@@ -231,9 +229,7 @@ class PointSpikeSlab:
         if self._is_limited(v):
             # Of equal entries the first ones are kept.
             largest = v.abs().topk(self.n_active, dim=1, sorted=False).indices
-            slope = torch.zeros_like(v).scatter_(1, largest, 1.0).mul_(v != 0)
-            slope /= shrinkage
-            return (v * slope).add_(0.0), slope
+            v = v * torch.zeros_like(v).scatter_(1, largest, 1.0)
         # 1 where active, else 0. Comparing and selecting takes longer on a CPU.
         excess = v.square().sub_(2 * step * shrinkage * self._cost)
         slope = excess.sign_().clamp_min_(0).div_(shrinkage)

@@ -7,7 +7,6 @@ import torch
 from ._energy import Autograd
 from ._linear_layers import LinearLayers, linear_layers
 
-_SLOPE = 0.15  # of a component, in units of the standard deviation of the data
 _JACOBIAN_ROWS = 512  # rows of a Jacobian that are computed at once
 
 
@@ -28,15 +27,16 @@ def slopes_at_zero(generator, n_components):
 
 
 @torch.no_grad()
-def fix_slopes(generator, moments, data_variance):
+def fix_slopes(generator, moments, data_variance, n_active):
     """Give all components the same slope at zero, by scaling the first layer's weights.
 
     This is what unit norms are to dictionary learning. Without it codes with an exact
-    spike would shrink while the weights grow. `moments` are those of the codes, which
-    are scaled the other way, so that the generator's output stays the same.
+    spike would shrink while the weights grow. As many active codes of size 1 as a row
+    has, `n_active`, make up the variance of the data. `moments` are those of the codes,
+    which are scaled the other way, so that the generator's output stays the same.
     """
     slopes = slopes_at_zero(generator, len(moments.covariance))
-    factor = slopes / (_SLOPE * math.sqrt(data_variance) or 1.0)
+    factor = slopes / (math.sqrt(data_variance / max(n_active, 1.0)) or 1.0)
     factor[factor == 0] = 1
     next(generator.children()).weight /= factor
     moments.rescale(factor)

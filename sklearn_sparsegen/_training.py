@@ -32,8 +32,8 @@ def train_epoch(model, batches, optimizer, draw):
         for name, values in figures.items():
             total = values.detach().sum(0, dtype=torch.float64)
             totals[name] = totals.get(name, 0.0) + total
-    model.end_epoch()
     means = {name: total / n_rows for name, total in totals.items()}
+    model.end_epoch(means)
     return means, torch.cat(all_rising)
 
 

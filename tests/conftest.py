@@ -48,6 +48,13 @@ def rng():
     return np.random.default_rng(0)
 
 
+def linear_map(generator):
+    """Return the weight and the bias of a generator of one layer, in units of data."""
+    layer, rescale, _ = generator
+    weight = rescale.scale * layer.weight
+    return weight.detach().numpy(), rescale(layer.bias).detach().numpy()
+
+
 def rounds_rows_alike(generator):
     """Return whether products of few and of many rows round a row in the same way."""
     n_least = row_multiple(generator)

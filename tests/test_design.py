@@ -26,6 +26,11 @@ from sklearn_sparsegen import (
 from sklearn_sparsegen._proximal import ProximalQuasiNewton
 from sklearn_sparsegen._solvers import GradientSteps
 
+# Most fits here are too short for results that are of use; test_checks.py tests this.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(Only|The recon|.*% of (all codes|the training rows))"
+)
+
 PACKAGE = Path(sklearn_sparsegen.__file__).parent
 ENCODERS = [
     SparseGeneratorEncoder,
@@ -44,6 +49,7 @@ ARRAY_LEVEL = {
     "__init__",
     "_arrays",
     "_base",
+    "_checks",
     "_docs",
     "_encoder",
     "_inference",
@@ -158,8 +164,9 @@ def test_few_methods_are_overridden():
 )
 def test_path_from_transform_to_the_solver_is_short(name, solver, monkeypatch):
     X = np.random.default_rng(0).normal(size=(20, 6))
-    encoder = SparseGeneratorEncoder(3, solver=name, alpha=0.9, decay=0.1, tol=None)
-    encoder.set_params(max_iter=1).fit(X)
+    settings = {"alpha": 0.9, "decay": 0.1, "spike_scale": 0.1, "sigma": 1.0}
+    encoder = SparseGeneratorEncoder(3, solver=name, **settings)
+    encoder.set_params(tol=None, max_iter=1).fit(X)
     solve, paths = solver.solve, []
 
     def record(self, *args, **kwargs):
@@ -261,7 +268,7 @@ def test_every_parameter_and_attribute_is_documented(encoder):
     doc = inspect.getdoc(encoder)
     names = described_names(doc, "Parameters", "Attributes")
     assert names == list(inspect.signature(encoder).parameters)
-    fitted = encoder(2, max_iter=1, tol=None).fit(np.zeros((2, 2)))
+    fitted = encoder(2, max_iter=1, tol=None).fit(np.eye(2))
     attributes = {name for name in vars(fitted) if re.fullmatch(r"[a-z]\w*_", name)}
     described = described_names(doc, "Attributes", "See Also")
     # The data have no names of features, and the other one belongs to scikit-learn.

@@ -16,6 +16,11 @@ from sklearn_sparsegen._solvers import GradientSteps
 from sklearn_sparsegen._starts import Zeros
 from sklearn_sparsegen._training import AlphaSchedule, loss_has_converged, train_epoch
 
+# Most fits here are too short for results that are of use; test_checks.py tests this.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(Only|The recon|.*% of (all codes|the training rows))"
+)
+
 SIGMA = 0.3
 
 
@@ -65,7 +70,10 @@ def test_loss_is_the_energy_at_inferred_codes(x):
     assert_allclose(loss.detach(), error.detach(), rtol=1e-12)
     energy = error.detach() - model.prior.log_prob(z).sum(1)
     assert_allclose(figures["loss"], energy, rtol=1e-12)
-    assert_array_equal(figures["n_active"], (model.prior.slab_proba(z) > 0.5).sum(1))
+    active = model.prior.slab_proba(z) > 0.5
+    assert_array_equal(figures["active"], active)
+    assert_array_equal(figures["empty"], ~active.any(1))
+    assert_allclose(figures["squared_error"], 2 * SIGMA**2 * loss.detach())
     # A view would keep the codes of every batch in memory until the epoch ends.
     assert rising.untyped_storage().nbytes() == 0
     (gradient,) = torch.autograd.grad(loss.sum(), model.generator[0].weight)
@@ -86,8 +94,9 @@ def test_the_generator_learns_from_a_spike_that_is_drawn_anew(x):
     [("proximal", 0.1, True), ("proximal", 0, False), ("gradient", 0.1, False)],
 )
 def test_when_the_encoder_draws_the_spike_anew(digits, solver, spike_scale, redraws):
+    settings = {"solver": solver, "spike_scale": spike_scale, "init": "zeros"}
     encoder = SparseGeneratorEncoder(
-        3, solver=solver, spike_scale=spike_scale, alpha=1.0, max_iter=1, tol=None
+        3, **settings, step_size=0.01, alpha=1.0, max_iter=5, tol=None, random_state=0
     ).fit(digits)
     assert encoder._make_model(digits).redraw_spike == redraws
 

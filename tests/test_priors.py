@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from itertools import combinations, product
 
@@ -10,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, optimize, stats
 from scipy.special import logsumexp
 
-from sklearn_sparsegen._priors import LimitedSlab, PointSpikeSlab, SpikeSlab
+from sklearn_sparsegen._priors import PointSpikeSlab, SpikeSlab
 
 ALPHAS = [0.0, 1e-6, 0.01, 0.5, 0.967, 1 - 1e-9, 1.0]
 SCALES = [(1.0, 0.1), (1.0, 1e-3), (2.0, math.sqrt(0.1)), (1.0, 0.999)]
@@ -238,14 +239,21 @@ def test_point_mass_without_a_spike_is_a_normal_distribution():
     assert_array_equal(prior.slab_proba(z), np.ones(3))
 
 
+# A limit on the number of active entries -----------------------------------------
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize("n_active", [1, 2, 4])
-def test_limited_slab_is_the_best_support(n_active, rng):
+def test_limited_step_takes_the_best_support(n_active, nonnegative, rng):
     step, slab_scale = 0.3, 0.7
-    prior = LimitedSlab(n_active, slab_scale)
+    prior = PointSpikeSlab(1.0, slab_scale, nonnegative, n_active)
     v = rng.normal(size=(20, 4))
     u, slope = (part.numpy() for part in prior.prox(torch.from_numpy(v), step, None))
-    assert ((u != 0).sum(1) == n_active).all()
+    n_possible = (v > 0).sum(1) if nonnegative else np.full(20, 4)
+    assert_array_equal((u != 0).sum(1), np.minimum(n_possible, n_active))
     assert_allclose(slope, np.where(u != 0, 1 / (1 + step / slab_scale**2), 0))
+    if nonnegative:
+        assert (u >= 0).all()
 
     def objective(u, v):
         return ((u - v) ** 2 / (2 * step) + u**2 / (2 * slab_scale**2)).sum()
@@ -256,6 +264,7 @@ def test_limited_slab_is_the_best_support(n_active, rng):
             best = np.zeros(4)
             index = list(support)
             best[index] = start[index] / (1 + step / slab_scale**2)
+            best = np.maximum(best, 0) if nonnegative else best
             candidates.append(objective(best, start))
         assert_allclose(objective(row, start), min(candidates), rtol=1e-12)
     assert_allclose(
@@ -263,3 +272,133 @@ def test_limited_slab_is_the_best_support(n_active, rng):
         (u**2).sum(1) / (2 * slab_scale**2),
         rtol=1e-12,
     )
+
+
+def test_a_limit_that_allows_all_entries_is_none(rng):
+    z = torch.from_numpy(rng.normal(size=(20, 4)))
+    same, alone = PointSpikeSlab(1.0, n_active=4), PointSpikeSlab(1.0)
+    for method in ("log_prob", "energy", "support", "slab_proba"):
+        assert_array_equal(getattr(same, method)(z), getattr(alone, method)(z))
+    assert_array_equal(same.prox(z, 0.3, z)[0], alone.prox(z, 0.3, z)[0])
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_limited_probabilities_are_those_of_bernoulli_variables(nonnegative):
+    """Of k entries, active with probability m / k, on condition of at most m."""
+    k, m = 5, 2
+    prior = PointSpikeSlab(1.0, 2.0, nonnegative, m)
+    slab = stats.halfnorm(scale=2) if nonnegative else stats.norm(scale=2)
+    at_most = stats.binom.cdf(m, k, m / k)
+    total = 0.0
+    for n in range(m + 1):
+        for support in combinations(range(k), n):
+            z = np.zeros(k)
+            z[list(support)] = 0.7
+            mass = (m / k) ** n * (1 - m / k) ** (k - n) / at_most
+            total += mass
+            expected = np.log(mass) + n * slab.logpdf(0.7)
+            log_prob = prior.log_prob(torch.from_numpy(z)).sum()
+            assert_allclose(log_prob, expected, rtol=1e-12)
+    assert_allclose(total, 1)
+
+
+def test_limited_samples():
+    k, m, n = 6, 2, 20_000
+    generator = torch.Generator().manual_seed(0)
+    z = PointSpikeSlab(1.0, 2.0, n_active=m).sample(
+        lambda: torch.randn(n, k, generator=generator, dtype=torch.float64)
+    )
+    counts = np.bincount((z != 0).sum(1), minlength=k + 1)
+    share = stats.binom.pmf(np.arange(m + 1), k, m / k)
+    expected = n * share / share.sum()
+    assert counts[m + 1 :].sum() == 0
+    assert stats.chisquare(counts[: m + 1], expected).pvalue > 0.001
+    per_entry = (z != 0).sum(0).numpy()
+    assert stats.chisquare(per_entry).pvalue > 0.001
+    assert stats.kstest(z[z != 0].numpy(), stats.norm(scale=2).cdf).pvalue > 0.001
+
+
+# Non-negative codes ---------------------------------------------------------------
+
+HALF = {
+    "normal spike": SpikeSlab(0.3, 1.5, 0.2, nonnegative=True),
+    "no slab": SpikeSlab(0.0, 1.5, 0.2, nonnegative=True),
+    "point mass": PointSpikeSlab(0.3, 1.5, nonnegative=True),
+    "no spike": PointSpikeSlab(1.0, 1.5, nonnegative=True),
+}
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_half_normal_densities(name):
+    """They are twice the densities on both sides, where these have one."""
+    prior, z = HALF[name], torch.linspace(0, 3, 50, dtype=torch.float64)[1:]
+    whole = dataclasses.replace(prior, nonnegative=False)
+    log_prob = prior.log_prob(z)
+    assert_allclose(log_prob, whole.log_prob(z) + math.log(2), rtol=1e-12)
+    assert_allclose(prior.slab_proba(z), whole.slab_proba(z), rtol=1e-12)
+    if prior.smooth:
+        assert_allclose(prior.energy(z[:, None]), -log_prob, rtol=1e-12)
+
+    def density(z):
+        return prior.log_prob(torch.tensor([z], dtype=torch.float64)).exp().item()
+
+    mass = 0.0 if name != "point mass" else density(0.0)
+    total = integrate.quad(density, 1e-12, 20, points=[0.2, 1], limit=200)[0]
+    assert_allclose(mass + total, 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_half_normal_samples(name):
+    prior, n = HALF[name], 20_000
+    generator = torch.Generator().manual_seed(0)
+    z = prior.sample(lambda: torch.randn(n, generator=generator, dtype=torch.float64))
+    assert (z >= 0).all()
+    alpha = prior.alpha
+    if prior.smooth:
+        slab, spike = stats.halfnorm(scale=1.5), stats.halfnorm(scale=0.2)
+
+        def cdf(z):
+            return alpha * slab.cdf(z) + (1 - alpha) * spike.cdf(z)
+
+        assert stats.kstest(z.numpy(), cdf).pvalue > 0.001
+    else:
+        active = z[z != 0].numpy()
+        assert abs(len(active) / n - alpha) <= 4 * math.sqrt(alpha * (1 - alpha) / n)
+        assert stats.kstest(active, stats.halfnorm(scale=1.5).cdf).pvalue > 0.001
+
+
+@given(
+    v=st.floats(-3, 3),
+    step=st.floats(1e-3, 10),
+    name=st.sampled_from(["point mass", "no spike"]),
+)
+def test_half_normal_step_is_the_best_that_is_not_negative(v, step, name):
+    prior, tensor = HALF[name], torch.tensor([v], dtype=torch.float64)
+    u, slope = prior.prox(tensor, step, None)
+    cost = math.log(0.7 / 0.3) if name == "point mass" else 0.0
+
+    def objective(u):
+        return (u - v) ** 2 / (2 * step) + cost * (u > 0) + u**2 / (2 * 1.5**2)
+
+    best = max(0.0, v / (1 + step / 1.5**2))
+    assert_allclose(objective(u.item()), min(objective(0.0), objective(best)))
+    assert_allclose(slope * tensor, u)
+
+
+@given(v=st.floats(-3, 3), z=st.floats(0, 3), step=st.floats(1e-3, 10))
+def test_half_normal_step_of_a_normal_spike(v, z, step):
+    prior = HALF["normal spike"]
+    whole = dataclasses.replace(prior, nonnegative=False)
+    v, z = (torch.tensor([value], dtype=torch.float64) for value in (v, z))
+    (u, slope), (both, _) = (p.prox(v, step, z) for p in (prior, whole))
+    assert_array_equal(u, both.clamp_min(0))
+    assert_allclose(slope * v, u)
+
+
+def test_spike_is_redrawn_non_negative():
+    z = torch.zeros(1, 20_000, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    drawn = HALF["normal spike"].redraw_spike(
+        z, lambda *shape: torch.randn(shape, generator=generator, dtype=z.dtype)
+    )
+    assert stats.kstest(drawn[0].numpy(), stats.halfnorm(scale=0.2).cdf).pvalue > 0.001

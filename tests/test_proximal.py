@@ -17,18 +17,12 @@ from sklearn_sparsegen._generators import build_generator, mlp_generator
 from sklearn_sparsegen._laplace import laplace_log_likelihood
 from sklearn_sparsegen._likelihoods import NormalLikelihood
 from sklearn_sparsegen._linear_layers import LinearLayers, forward
-from sklearn_sparsegen._priors import (
-    Exponential,
-    LimitedSlab,
-    PointSpikeSlab,
-    SpikeSlab,
-)
+from sklearn_sparsegen._priors import Exponential, PointSpikeSlab, SpikeSlab
 from sklearn_sparsegen._proximal import (
     _is_lower,
     _quasi_newton_step,
     _violation,
     proximal_steps,
-    prune,
 )
 from sklearn_sparsegen._solvers import GradientSteps
 
@@ -223,7 +217,10 @@ PRIORS = {
     "narrow spike": SpikeSlab(0.1, spike_scale=0.05),
     "wide spike": SpikeSlab(0.1, spike_scale=0.3),
     "point mass": PointSpikeSlab(0.1),
-    "at most 2": LimitedSlab(2),
+    "at most 2": PointSpikeSlab(1.0, n_active=2),
+    "non-negative point mass": PointSpikeSlab(0.1, nonnegative=True),
+    "at most 2, non-negative": PointSpikeSlab(1.0, nonnegative=True, n_active=2),
+    "non-negative, spike": SpikeSlab(0.1, spike_scale=0.1, nonnegative=True),
     "exponential": Exponential(3.0),
 }
 
@@ -488,41 +485,6 @@ def test_steps_stay_on_the_support():
             used.T @ (x[row] - bias),
         )
         assert_allclose(z[row, support[row]], expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("limited", [True, False])
-def test_pruning_finds_better_supports_than_cutting(limited):
-    generator, x = make_problem((40,), n=200, k=30, d=50)
-    support = None
-    if limited:
-        support = torch.rand(200, 30, generator=torch.Generator().manual_seed(0)) < 0.5
-    # Converged, so that the steps between the stages alone make the difference.
-    dense, _, _ = solve(x, generator, SpikeSlab(1.0), n_steps=200, support=support)
-    likelihood = NormalLikelihood(SIGMA)
-    pruned = prune(
-        DataTerm(x, generator, likelihood),
-        dense,
-        LimitedSlab(4),
-        stiffest_direction(x.new_zeros(1, 30), generator, likelihood),
-        support,
-    )
-    prior, energies = LimitedSlab(4), []
-    for start in (dense, pruned):
-        z, energy, _ = solve(
-            x,
-            generator,
-            prior,
-            z=prior.prox(start, 0.0, start)[0],
-            n_steps=200,
-            support=support,
-        )
-        assert ((z != 0).sum(1) == 4).all()
-        assert support is None or not z[~support].any()
-        energies.append(energy)
-    cut, pruned = energies
-    if not limited:  # with fewer components to choose from, the two are nearly equal
-        assert pruned.mean() < 0.98 * cut.mean()
-        assert (pruned < cut).sum() > (cut < pruned).sum()
 
 
 @pytest.mark.parametrize("by_hand", [True, False])

@@ -17,20 +17,21 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sklearn_sparsegen import SparseGeneratorEncoder, baselines
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
 
 SMALL = {"n_components": 3, "hidden_layer_sizes": (8,), "max_iter": 2}
 FEW_STEPS = {**SMALL, "n_steps": 5}
 # The checks are about conventions, and a small model is enough for these.
 SETTINGS = [
     SparseGeneratorEncoder(**FEW_STEPS),
-    SparseGeneratorEncoder(**FEW_STEPS, solver="langevin", init="prior"),
-    SparseGeneratorEncoder(**FEW_STEPS, threshold="posterior", sparse_output=True),
-    SparseGeneratorEncoder(**FEW_STEPS, threshold=0.1, init="normal", alpha=1.0),
-    SparseGeneratorEncoder(**FEW_STEPS, solver="proximal", n_nonzero_coefs=2),
     SparseGeneratorEncoder(
-        **FEW_STEPS, solver="proximal", spike_scale=0, init="linear"
+        **FEW_STEPS, spike_scale=0.1, solver="langevin", init="prior"
     ),
+    SparseGeneratorEncoder(**PAPER_SETTINGS | FEW_STEPS, threshold="posterior"),
+    SparseGeneratorEncoder(
+        **FEW_STEPS, threshold=0.1, init="normal", alpha=1.0, sparse_output=True
+    ),
+    SparseGeneratorEncoder(**FEW_STEPS, n_nonzero_coefs=2, init="zeros"),
     baselines.ShortRunEncoder(**FEW_STEPS),
     baselines.ABPEncoder(**FEW_STEPS),
     baselines.VAEEncoder(**SMALL),

@@ -22,6 +22,11 @@ from sklearn_sparsegen._starts import (
     Zeros,
 )
 
+# Most fits here are too short for results that are of use; test_checks.py tests this.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(Only|The recon|.*% of (all codes|the training rows))"
+)
+
 SIGMA = 0.3
 
 
@@ -166,8 +171,8 @@ def test_chains_keep_the_codes_of_each_row():
 
 @pytest.mark.parametrize("init", ["zeros", "normal", "prior", "linear"])
 def test_init_names_the_start(init, digits):
-    encoder = SparseGeneratorEncoder(**SMALL | {"max_iter": 1}, init=init)
-    encoder.set_params(alpha_init=0.2).fit(digits)
+    encoder = SparseGeneratorEncoder(**SMALL | {"max_iter": 2, "decay": 0.4}, init=init)
+    encoder.fit(digits)
     starts = {
         "zeros": Zeros,
         "normal": StandardNormal,
@@ -182,7 +187,9 @@ def test_init_names_the_start(init, digits):
 SMALL = {
     "n_components": 20,
     "hidden_layer_sizes": (50,),
-    "solver": "proximal",
+    "output_activation": "auto",
+    "positive_code": False,
+    "n_steps": 30,
     "alpha": 0.2,
     "sigma": 0.2,
     "max_iter": 40,
@@ -195,9 +202,8 @@ SMALL = {
 @pytest.fixture(scope="module", params=[0, 0.1], ids=["point", "normal"])
 def fitted(request, digits):
     spike = {"spike_scale": request.param}
-    return SparseGeneratorEncoder(**SMALL, **spike, init="linear", n_steps=4).fit(
-        digits
-    )
+    settings = SMALL | {"n_steps": 4} | spike
+    return SparseGeneratorEncoder(**settings, init="linear").fit(digits)
 
 
 def mean_energy(encoder, X):
@@ -251,7 +257,8 @@ def test_start_is_thresholded_by_what_the_map_leaves_open(fitted, digits):
 
 @pytest.mark.parametrize("solver", ["gradient", "langevin"])
 def test_other_solvers_start_there_too(solver, digits):
-    settings = SMALL | {"solver": solver, "n_steps": 5}
+    settings = SMALL | {"solver": solver, "n_steps": 5, "spike_scale": 0.1}
+    settings |= {"sigma": 0.3, "step_size": 0.05}
     encoder = SparseGeneratorEncoder(**settings, init="linear").fit(digits)
     linear = mean_energy(encoder, digits)
     assert linear < mean_energy(encoder.set_params(init="zeros"), digits)

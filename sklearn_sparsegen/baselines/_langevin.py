@@ -39,6 +39,11 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     Features of a row that are NaN are not observed: `inverse_transform(transform(X))`
     fills them in.
 
+    Parameters
+    ----------
+    n_steps : int, default=30
+        Number of steps of inference.
+
     See Also
     --------
     ABPEncoder : The same with chains that continue from epoch to epoch.

@@ -60,11 +60,11 @@ class VarianceSparseEncoder(PartialFitMixin, BaseEncoder):
 
     .. math:: \beta \sum_j \max(0, T - \mathrm{sd}(z_j))^2,
 
-    because otherwise codes shrink while the weights of the generator grow. Inference in
-    training takes all steps, whatever `tol` is. `transform` leaves the hinge out, so
-    that no row depends on another. The paper adds a second network that predicts codes.
-    The hinge makes the energy no likelihood, so there is no `score`. Features of a row
-    that are NaN are not observed: `inverse_transform(transform(X))` fills them in.
+    because otherwise codes shrink while the weights of the generator grow. `transform`
+    leaves the hinge out, so that no row depends on another. The paper adds a second
+    network that predicts codes. The hinge makes the energy no likelihood, so there is
+    no `score`. Features of a row that are NaN are not observed:
+    `inverse_transform(transform(X))` fills them in.
 
     Parameters
     ----------
@@ -76,6 +76,9 @@ class VarianceSparseEncoder(PartialFitMixin, BaseEncoder):
 
     min_scale : float, default=0.5
         Standard deviation T below which the hinge acts.
+
+    n_steps : int, default=30
+        Number of steps of inference.
 
     Attributes
     ----------
@@ -119,7 +122,7 @@ class VarianceSparseEncoder(PartialFitMixin, BaseEncoder):
             **self._model_parts(X),
             prior=Exponential(self.rate),
             solver=ProximalQuasiNewton(
-                self.n_steps, self.tol, self.generator_, likelihood, k
+                self.n_steps, None, self.generator_, likelihood, k
             ),
             start=Zeros(k),
             coupling=None if X is None else coupling,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from .._arrays import layer_sizes, moments
+from .._arrays import layer_sizes
 from .._base import BaseEncoder
 from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
-from .._generators import build_generator, input_rescale, mlp_generator
+from .._generators import Rescale, build_generator, mlp_generator
+from .._likelihoods import squared_error
 from .._linear_layers import forward
 from .._mixins import PartialFitMixin, ScoreMixin
 from .._parameters import NON_NEGATIVE, parameter, parameters
@@ -63,12 +64,14 @@ class VariationalModel:
         """Return the negative evidence lower bound at one draw from the posterior."""
         posterior = self.encode(x)
         z = posterior.relaxed_sample(lambda: draw(len(x), self.n_components))
-        energy = self.likelihood.energy(x, forward(self.generator, z))
+        output = forward(self.generator, z)
+        energy = self.likelihood.energy(x, output)
         loss = energy + self.divergence(posterior, self.prior)
-        figures = {"loss": loss, "error": energy, **posterior.figures()}
+        error = squared_error(x, self.likelihood.mean(output))
+        figures = {"loss": loss, "squared_error": error, **posterior.figures()}
         return loss, figures, z.new_empty(0, z.shape[1])
 
-    def end_epoch(self):
+    def end_epoch(self, means):
         """Do nothing: the divergence fixes the scale of the codes."""
 
     @torch.no_grad()
@@ -85,11 +88,11 @@ class VariationalModel:
         return log_mean - self.likelihood.constant(x.shape[1])
 
 
-def add_recognition(encoder, fitted, X, n_heads, seed):
+def add_recognition(encoder, fitted, n_features, n_heads, seed):
     """Add a recognition network to the fitted attributes of an encoder.
 
     It mirrors the fully connected generator, and has `n_heads` outputs per component.
-    Its input is scaled to mean 0 and variance 1.
+    If the generator rescales its output, the network scales its input the other way.
     """
     sizes = layer_sizes(encoder.hidden_layer_sizes)[::-1]
     source = functools.partial(
@@ -97,10 +100,13 @@ def add_recognition(encoder, fitted, X, n_heads, seed):
     )
     n_outputs = n_heads * encoder.n_components
     # The generator has the seed itself.
-    network = build_generator(source, X.shape[1], n_outputs, seed + 1)
-    mean, variance, _ = moments(X)
-    rescale = input_rescale(mean, math.sqrt(variance.mean()) or 1.0)
-    network = torch.nn.Sequential(rescale, *network)
+    network = build_generator(source, n_features, n_outputs, seed + 1)
+    for module in fitted["generator_"].children():
+        if isinstance(module, Rescale):
+            scale = 1 / module.scale
+            network = torch.nn.Sequential(
+                Rescale(-scale * module.offset, scale), *network
+            )
     network.to(next(fitted["generator_"].parameters()))
     return {**fitted, "recognition_": network}
 
@@ -136,7 +142,8 @@ class NormalPosterior:
 
 
 @describe_like(
-    SparseGeneratorEncoder, without=("alpha_", "code_moments_", "n_active_curve_")
+    SparseGeneratorEncoder,
+    without=("alpha_", "code_moments_", "n_active_curve_", "component_frequency_"),
 )
 @parameters
 class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
@@ -192,7 +199,7 @@ class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     beta: float = parameter(1.0, NON_NEGATIVE)
 
     def _build(self, X, seed):
-        return add_recognition(self, super()._build(X, seed), X, 2, seed)
+        return add_recognition(self, super()._build(X, seed), X.shape[1], 2, seed)
 
     def _make_model(self, X=None):
         return VariationalModel(

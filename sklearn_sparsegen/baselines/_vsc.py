@@ -184,6 +184,9 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Mean number of active codes of a row in each epoch: those whose posterior
         probability of the slab is above one half.
 
+    component_frequency_ : ndarray of shape (n_components,)
+        Share of the rows of the last epoch in which each component was active.
+
     pseudo_inputs_ : torch.nn.Embedding or None
         The pseudo-inputs learned, if there are any.
 
@@ -213,7 +216,7 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return WarmUp(self.warmup)
 
     def _build(self, X, seed):
-        fitted = add_recognition(self, super()._build(X, seed), X, 3, seed)
+        fitted = add_recognition(self, super()._build(X, seed), X.shape[1], 3, seed)
         n, fitted["pseudo_inputs_"] = self.n_pseudo_inputs, None
         if n is not None:
             if n > len(X):
