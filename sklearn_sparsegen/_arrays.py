@@ -8,7 +8,6 @@ import copy
 
 import numpy as np
 import torch
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 _PIECE_BYTES = 2**26  # size of the piece of X that moves to a device at once
@@ -89,15 +88,14 @@ def moments(X):
 
     NaN is not observed. X is read in pieces, so that nothing copies all of it.
     """
-    scaler = StandardScaler()
-    for piece in gen_batches(len(X), max(1, _PIECE_BYTES // (8 * X.shape[1]))):
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaler.partial_fit(X[piece].astype(np.float64))
-    # A feature that is never observed has no mean.
-    mean, variance = (
-        np.nan_to_num(figure, posinf=np.inf) for figure in (scaler.mean_, scaler.var_)
-    )
-    return mean, variance, np.broadcast_to(scaler.n_samples_seen_ / len(X), mean.shape)
+    n_rows = max(1, _PIECE_BYTES // (8 * X.shape[1]))
+    pieces = list(gen_batches(len(X), n_rows))
+    n = sum((~np.isnan(X[piece])).sum(0) for piece in pieces)
+    with np.errstate(over="ignore"):  # the caller looks for infinite variances
+        total = sum(np.nansum(X[piece], axis=0, dtype=np.float64) for piece in pieces)
+        mean = total / np.maximum(n, 1)  # a feature that is never observed has mean 0
+        square = sum(np.nansum((X[piece] - mean) ** 2, axis=0) for piece in pieces)
+    return mean, square / np.maximum(n, 1), n / len(X)
 
 
 def is_in_unit_interval(X):

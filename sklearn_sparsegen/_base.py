@@ -26,6 +26,7 @@ from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 from ._random import draw_seed, seeded_noise
+from ._scale import fix_slopes
 
 
 @parameters
@@ -58,7 +59,7 @@ class BaseEncoder(
     verbose: int | bool = parameter(False, "verbose")
 
     # Total variance of the data over the variance of the noise, with sigma="auto". On
-    # MNIST this gives sigma = 0.3, the value of the paper.
+    # MNIST sigma is then 0.3, as in the paper.
     _signal_to_noise = 600
 
     @abstractmethod
@@ -69,17 +70,11 @@ class BaseEncoder(
         """Return the schedule of what depends on the epoch."""
         return _training.ConstantSchedule()
 
-    def _build(self, X, seed):
-        """Return what training starts with, by the name of the fitted attribute."""
-        mean, variance, observed = _arrays.moments(X)
-        dtype = _arrays.float_dtype(X)
-        check_scale(mean, variance, dtype)
-        total = float(variance.sum())
-        if self.sigma == "auto" and total == 0:
-            raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
-        rescale = None  # a sigmoid suits data in [0, 1] as they are
-        if self.output_activation_ != "sigmoid":
-            rescale = _generators.Rescale(mean, math.sqrt(total / len(mean)) or 1.0)
+    def _build(self, X, rescale):
+        """Return the networks that training starts with, by attribute.
+
+        `rescale` is the `Rescale` after the last layer of the generator, or None.
+        """
         source = _generators.resolve_source(
             self.generator,
             _arrays.layer_sizes(self.hidden_layer_sizes),
@@ -88,17 +83,13 @@ class BaseEncoder(
             output_activation=self.output_activation_,
             rescale=rescale,
         )
-        n_outputs = X.shape[1]
-        generator = _generators.build_generator(
-            source, self.n_components, n_outputs, seed
-        )
-        generator.to(_arrays.resolve_device(self.device), getattr(torch, dtype.name))
-        return {
-            "generator_": generator,
-            "sigma_": math.sqrt(total / self._signal_to_noise),
-            # the mean squared distance of a row from the mean, where it is observed
-            "_data_variance": float(variance @ observed),
-        }
+        k = self.n_components
+        generator = _generators.build_generator(source, k, X.shape[1], self._seed)
+        device, dtype = _arrays.resolve_device(self.device), _arrays.float_dtype(X)
+        generator.to(device, getattr(torch, dtype.name))
+        if rescale is not None and not callable(self.generator):
+            fix_slopes(generator, k, self._data_variance, n_active=k)
+        return {"generator_": generator}
 
     def _model_parts(self, X):
         """Return the parts of the model that are the same in all encoders."""
@@ -171,10 +162,9 @@ class BaseEncoder(
             self._initialise(X)
         if self.sigma != "auto":
             self.sigma_ = float(self.sigma)
-        is_sigmoid = self.output_activation_ == "sigmoid" and not callable(
-            self.generator
-        )
-        if is_sigmoid and not _arrays.is_in_unit_interval(X):
+        is_sigmoid = self.output_activation_ == "sigmoid"
+        is_ours = not callable(self.generator)
+        if is_ours and is_sigmoid and not _arrays.is_in_unit_interval(X):
             warnings.warn(_messages.SIGMOID_CANNOT_REACH, stacklevel=4)
         return self._make_optimizer()
 
@@ -185,7 +175,17 @@ class BaseEncoder(
             is_unit = _arrays.is_in_unit_interval(X)
             self.output_activation_ = "sigmoid" if is_unit else "identity"
         self._seed = draw_seed(self.random_state)
-        vars(self).update(self._build(X, self._seed))
+        mean, variance, observed = _arrays.moments(X)
+        check_scale(mean, variance, _arrays.float_dtype(X))
+        total, rescale = float(variance.sum()), None
+        if self.sigma == "auto" and total == 0:
+            raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
+        self.sigma_ = math.sqrt(total / self._signal_to_noise)
+        # the mean squared distance of a row from the mean, where it is observed
+        self._data_variance = float(variance @ observed)
+        if self.output_activation_ != "sigmoid":  # which suits data as they are
+            rescale = _generators.Rescale(mean, math.sqrt(total / len(mean)) or 1.0)
+        vars(self).update(self._build(X, rescale))
         self.n_components_ = self.n_components
         self.n_iter_ = 0
         self.loss_curve_ = []

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
 
-_STACKLEVEL = 7  # frames from a check before training to the line that called `fit`
+_STACKLEVEL = 6  # frames from a check before training to the line that called `fit`
 
 
 def check_scale(mean, variance, dtype):
@@ -42,7 +42,7 @@ def explain_useless(encoder, figures, losses):
         n_used = int((figures["active"] > 0).sum())
         if figures["empty"] > 0.5:
             message = _messages.EMPTY_CODES.format(
-                share=figures["empty"], sigma=sigma / 2, alpha=2 * alpha
+                share=figures["empty"], sigma=sigma / 2, alpha=2 * alpha or 0.05
             )
             messages.append(message)
         elif share > 0.9 and alpha < 0.5:

@@ -10,7 +10,7 @@ from ._model import Model
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, parameter, parameters
 from ._priors import PointSpikeSlab, SpikeSlab
 from ._proximal import ProximalQuasiNewton, Refinement
-from ._scale import fix_slopes, slopes_at_zero
+from ._scale import slopes_at_zero
 from ._solvers import GradientSteps
 from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
 from ._training import AlphaSchedule
@@ -60,8 +60,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Standard deviation of the observation noise, in units of X. A smaller value
         gives closer reconstructions and less sparse codes. Where there is a
         `step_size`, it must then be smaller too. "auto" is the root of the total
-        variance of the first training data divided by 2400, or by 600 in encoders
-        without a spike. `sigma_` is the value used.
+        variance of the first training data divided by 2400, or by 600 in methods to
+        compare with. `sigma_` is the value used.
 
     hidden_layer_sizes : array-like of int, default=(400,)
         Number of units of each hidden layer of the generator; `()` makes it linear. If
@@ -296,15 +296,12 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         start = self.alpha if is_limited else self.alpha_init
         return AlphaSchedule(start, self.alpha, self.decay)
 
-    def _build(self, X, seed):
-        fitted = super()._build(X, seed)
+    def _build(self, X, rescale):
+        fitted = super()._build(X, rescale)
         generator, k = fitted["generator_"], self.n_components
         moments = CodeMoments(k, X.shape[1]).to(next(generator.parameters()))
         if self.init in ("zeros", "linear") and not slopes_at_zero(generator, k).any():
             raise ValueError(_messages.NO_SLOPE)
-        if self._has_free_scale:
-            n_active = self.n_nonzero_coefs or k
-            fix_slopes(generator, moments, fitted["_data_variance"], n_active)
         return {**fitted, "code_moments_": moments}
 
     @property

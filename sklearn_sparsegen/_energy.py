@@ -127,5 +127,6 @@ def stiffest_direction(z, generator, likelihood):
         (tangent,) = torch.autograd.grad(pulled, u, direction, retain_graph=True)
         tangent = likelihood.scaled_curvature(output.detach()) * tangent
         (direction,) = torch.autograd.grad(output, z, tangent, retain_graph=True)
-    curvature = direction.norm(dim=1) / likelihood.dispersion
+        direction = direction / likelihood.dispersion
+    curvature = direction.norm(dim=1)
     return torch.nn.functional.normalize(direction, eps=_TINY), curvature

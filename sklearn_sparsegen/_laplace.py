@@ -40,22 +40,40 @@ def _estimate(x, z, model):
     hessian.diagonal(dim1=1, dim2=2).add_(torch.where(support, prior.weight(z), 1))
     factor = torch.linalg.cholesky(hessian)
     half_log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
-    whitened = torch.linalg.solve_triangular(
-        factor, gradient.double()[:, :, None], upper=False
-    )
-    estimate = (
+    integral = _integral_of_half_space if prior.nonnegative else _integral
+    return (
         prior.log_prob(z.double()).sum(1)
         - likelihood.energy(x.double(), output.double())
         - likelihood.constant((~missing).double().sum(1))
         + support.double().sum(1) * math.log(2 * math.pi) / 2
         - half_log_det
-        + whitened.square().sum((1, 2)) / 2
+        + integral(z.double(), gradient.double(), hessian, factor, support)
     )
-    if prior.nonnegative:
-        # What the normal approximation N(z + H^-1 g, H^-1) gives to non-negative codes,
-        # if its components were independent.
-        inverse = torch.cholesky_inverse(factor)
-        mean = z + (inverse @ gradient.double()[:, :, None]).squeeze(2)
-        ratio = mean / inverse.diagonal(dim1=1, dim2=2).sqrt()
-        estimate += torch.where(support, torch.special.log_ndtr(ratio), 0).sum(1)
-    return estimate
+
+
+def _integral(z, gradient, hessian, factor, support):
+    """Return what the gradient adds to the log of the integral of the approximation."""
+    whitened = torch.linalg.solve_triangular(factor, gradient[:, :, None], upper=False)
+    return whitened.square().sum((1, 2)) / 2
+
+
+def _integral_of_half_space(z, gradient, hessian, factor, support):
+    """Return the same for the integral over non-negative codes alone.
+
+    The approximation is expanded anew at the maximum of the whole space, its negative
+    entries set to zero, if it is higher there. From that point the integral is taken as
+    a product over the components, each with its marginal standard deviation.
+    """
+    inverse = torch.cholesky_inverse(factor)
+    scale = inverse.diagonal(dim1=1, dim2=2).sqrt()
+    step = (z + (inverse @ gradient[:, :, None]).squeeze(2)).clamp_min(0) - z
+    bend = (hessian @ step[:, :, None]).squeeze(2)
+    gain = torch.linalg.vecdot(gradient - bend / 2, step)
+    is_higher = gain > 0
+    step, bend = step * is_higher[:, None], bend * is_higher[:, None]
+    # An entry at zero is in the tail of a normal distribution whose peak is negative.
+    peak = (scale * (gradient - bend)).clamp_max(0)
+    tail = torch.special.erfcx(-peak / math.sqrt(2)).log() - math.log(2)
+    inside = torch.special.log_ndtr((z + step) / scale)
+    share = torch.where(z + step > 0, inside, tail)
+    return gain * is_higher + torch.where(support, share, 0).sum(1)

@@ -59,12 +59,15 @@ class ScoreMixin:
         .. math:: \log p(x, z) + \frac{k}{2} \log 2\pi - \frac{1}{2} \log\det H
                   + \frac{1}{2} g^\top H^{-1} g,
 
-        around the inferred code z. Here g is the gradient of log p(x, z), J the
-        generator's Jacobian, w the prior's weight and H = J'J / sigma^2 + diag(w(z)).
-        It is exact for a linear generator and a normal prior; otherwise the error is
-        largest where inference has not converged. Encoders with a recognition network
-        take the log of the mean of p(x, z) / q(z | x) over 100 draws from q, a lower
-        bound in expectation (Burda, Grosse and Salakhutdinov, ICLR 2016).
+        around the code z that `transform` returns. Here g is the gradient of
+        log p(x, z), J the generator's Jacobian, w the prior's weight and
+        H = J'J / sigma^2 + diag(w(z)). It is exact for a linear generator and a normal
+        prior; otherwise the error is largest where inference has not converged. For
+        non-negative codes the estimate includes the log of the probability that each
+        component of the normal approximation is not negative, as if the components were
+        independent. Encoders with a recognition network take the log of the mean of
+        p(x, z) / q(z | x) over 100 draws from q, a lower bound in expectation (Burda,
+        Grosse and Salakhutdinov, ICLR 2016).
 
         Parameters
         ----------
@@ -89,7 +92,8 @@ class ScoreMixin:
         X = self._check_data(X)
         model = self._make_model()
         scores = []
-        for x, solution in infer_batches(model, X, self.batch_size):
+        batches = infer_batches(model, X, self.batch_size, model.refinement)
+        for x, solution in batches:
             scores.append(to_array(model.log_likelihood(x, solution.z)))
         return np.concatenate(scores)
 

@@ -133,7 +133,10 @@ class Model:
         """Bring the codes back to their scale, if nothing in the prior fixes it."""
         if self.data_variance is not None:
             n_active = means["active"].sum().item()
-            fix_slopes(self.generator, self.memory, self.data_variance, n_active)
+            factor = fix_slopes(
+                self.generator, self.n_components, self.data_variance, n_active
+            )
+            self.memory.rescale(factor)
 
     def log_likelihood(self, x, z):
         """Return Laplace's estimate of log p(x) of each row around the codes `z`."""

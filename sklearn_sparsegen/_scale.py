@@ -27,16 +27,15 @@ def slopes_at_zero(generator, n_components):
 
 
 @torch.no_grad()
-def fix_slopes(generator, moments, data_variance, n_active):
+def fix_slopes(generator, n_components, data_variance, n_active):
     """Give all components the same slope at zero, by scaling the first layer's weights.
 
-    This is what unit norms are to dictionary learning. Without it codes with an exact
-    spike would shrink while the weights grow. As many active codes of size 1 as a row
-    has, `n_active`, make up the variance of the data. `moments` are those of the codes,
-    which are scaled the other way, so that the generator's output stays the same.
+    This is what unit norms are to dictionary learning. As many active codes of size 1
+    as a row has, `n_active`, make up the variance of the data. Returns the factor of
+    each component by which codes grow, so that the generator's output stays the same.
     """
-    slopes = slopes_at_zero(generator, len(moments.covariance))
-    factor = slopes / (math.sqrt(data_variance / max(n_active, 1.0)) or 1.0)
+    slope = math.sqrt(data_variance / max(n_active, 1.0)) or 1.0
+    factor = slopes_at_zero(generator, n_components) / slope
     factor[factor == 0] = 1
     next(generator.children()).weight /= factor
-    moments.rescale(factor)
+    return factor

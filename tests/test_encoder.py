@@ -35,7 +35,7 @@ from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
 # Most fits here are too short for results that are of use; test_checks.py tests this.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The recon|.*% of (all codes|the training rows))"
+    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
 )
 
 Encoder = functools.partial(

@@ -25,7 +25,7 @@ FEW_STEPS = {**SMALL, "n_steps": 5}
 SETTINGS = [
     SparseGeneratorEncoder(**FEW_STEPS),
     SparseGeneratorEncoder(
-        **FEW_STEPS, spike_scale=0.1, solver="langevin", init="prior"
+        **FEW_STEPS, spike_scale=0.1, solver="langevin", step_size=0.02, init="prior"
     ),
     SparseGeneratorEncoder(**PAPER_SETTINGS | FEW_STEPS, threshold="posterior"),
     SparseGeneratorEncoder(

@@ -41,6 +41,12 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     Parameters
     ----------
+    sigma : "auto" or float, default="auto"
+        Standard deviation of the observation noise, in units of X. A smaller value
+        gives closer reconstructions, and needs a smaller `step_size`. "auto" is the
+        root of the total variance of the first training data divided by 100. `sigma_`
+        is the value used.
+
     n_steps : int, default=30
         Number of steps of inference.
 
@@ -59,10 +65,13 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_sparsegen.baselines import ShortRunEncoder
     >>> X = load_iris(as_frame=True).data
-    >>> encoder = ShortRunEncoder(2, max_iter=5, tol=None, random_state=0).fit(X)
+    >>> encoder = ShortRunEncoder(2, max_iter=40, tol=None, random_state=0).fit(X)
     >>> encoder.transform(X).shape
     (150, 2)
     """
+
+    # At the start, steps of the default size are stable for any data.
+    _signal_to_noise = 100
 
     n_steps: int = parameter(30, COUNT)
     step_size: float = parameter(0.1, POSITIVE)
@@ -111,11 +120,16 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
     False
     """
 
+    _signal_to_noise = ShortRunEncoder._signal_to_noise
+
     n_steps: int = parameter(30, COUNT)
     step_size: float = parameter(0.1, POSITIVE)
 
-    def _build(self, X, seed):
-        return {**super()._build(X, seed), "codes_": np.empty((0, self.n_components))}
+    def _build(self, X, rescale):
+        return {
+            **super()._build(X, rescale),
+            "codes_": np.empty((0, self.n_components)),
+        }
 
     def _make_model(self, X=None):
         if X is None:

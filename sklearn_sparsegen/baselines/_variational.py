@@ -88,11 +88,11 @@ class VariationalModel:
         return log_mean - self.likelihood.constant(x.shape[1])
 
 
-def add_recognition(encoder, fitted, n_features, n_heads, seed):
+def add_recognition(encoder, fitted, X, rescale, n_heads):
     """Add a recognition network to the fitted attributes of an encoder.
 
     It mirrors the fully connected generator, and has `n_heads` outputs per component.
-    If the generator rescales its output, the network scales its input the other way.
+    It scales its input the other way than `rescale` the output of the generator.
     """
     sizes = layer_sizes(encoder.hidden_layer_sizes)[::-1]
     source = functools.partial(
@@ -100,13 +100,10 @@ def add_recognition(encoder, fitted, n_features, n_heads, seed):
     )
     n_outputs = n_heads * encoder.n_components
     # The generator has the seed itself.
-    network = build_generator(source, n_features, n_outputs, seed + 1)
-    for module in fitted["generator_"].children():
-        if isinstance(module, Rescale):
-            scale = 1 / module.scale
-            network = torch.nn.Sequential(
-                Rescale(-scale * module.offset, scale), *network
-            )
+    network = build_generator(source, X.shape[1], n_outputs, encoder._seed + 1)
+    if rescale is not None:
+        offset, scale = -rescale.offset / rescale.scale, 1 / rescale.scale
+        network = torch.nn.Sequential(Rescale(offset, scale), *network)
     network.to(next(fitted["generator_"].parameters()))
     return {**fitted, "recognition_": network}
 
@@ -198,8 +195,8 @@ class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     beta: float = parameter(1.0, NON_NEGATIVE)
 
-    def _build(self, X, seed):
-        return add_recognition(self, super()._build(X, seed), X.shape[1], 2, seed)
+    def _build(self, X, rescale):
+        return add_recognition(self, super()._build(X, rescale), X, rescale, 2)
 
     def _make_model(self, X=None):
         return VariationalModel(

@@ -215,8 +215,8 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     def _make_schedule(self):
         return WarmUp(self.warmup)
 
-    def _build(self, X, seed):
-        fitted = add_recognition(self, super()._build(X, seed), X.shape[1], 3, seed)
+    def _build(self, X, rescale):
+        fitted = add_recognition(self, super()._build(X, rescale), X, rescale, 3)
         n, fitted["pseudo_inputs_"] = self.n_pseudo_inputs, None
         if n is not None:
             if n > len(X):
@@ -224,7 +224,7 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
                     f"n_pseudo_inputs={n} must not be above n_samples={len(X)}: each "
                     "starts at a row of X."
                 )
-            rows = np.random.default_rng(seed).choice(len(X), n, replace=False)
+            rows = np.random.default_rng(self._seed).choice(len(X), n, replace=False)
             inputs = to_tensor(X[rows], next(fitted["generator_"].parameters()))
             fitted["pseudo_inputs_"] = torch.nn.Embedding.from_pretrained(
                 inputs, freeze=False

@@ -1,0 +1,160 @@
+"""What is said aloud: data of an unsuitable scale, and results that are useless."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
+from sklearn_sparsegen._checks import explain_useless
+from sklearn_sparsegen.baselines import VAEEncoder
+
+SMALL = {
+    "n_components": 30,
+    "hidden_layer_sizes": (50,),
+    "max_iter": 30,
+    "decay": 0.05,
+    "learning_rate_init": 0.005,
+    "tol": None,
+    "random_state": 0,
+}
+
+
+def messages_of(function, *args):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function(*args)
+    assert all(warning.filename == __file__ for warning in caught)
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1, 0), (1e-6, 0), (1e4, 3e5)])
+def test_good_results_give_no_warning(digits, factor, offset):
+    encoder = SparseGeneratorEncoder(**SMALL)
+    assert messages_of(encoder.fit, digits * factor + offset) == []
+    codes = encoder.transform(digits * factor + offset)
+    assert (codes != 0).any(1).mean() > 0.95
+    assert (codes != 0).mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"sigma": 2.0}, r"\d+% of the training rows have no active code"),
+        ({"alpha": 0.0}, r"\d+% of the training rows have no active code"),
+        ({"sigma": 1e-4, "positive_code": False}, r"\d+% of all codes are active"),
+        ({"learning_rate_init": 3.0}, "worse than their mean"),
+    ],
+)
+def test_useless_results_are_told(digits, change, match):
+    encoder = SparseGeneratorEncoder(**SMALL | change)
+    told = messages_of(encoder.fit, digits)
+    (message,) = (message for message in told if re.search(match, message))
+    # The message names a parameter and a value to try, which is another one.
+    advice = re.findall(r"(\w+) \(try ([\d.e+-]+)\)", message)
+    assert advice
+    for name, value in advice:
+        now = encoder.get_params()[name]
+        assert float(value) != now or now == 0
+
+
+def test_the_advice_on_sigma_leads_to_active_codes(digits):
+    encoder = SparseGeneratorEncoder(**SMALL | {"sigma": 1.0})
+    for _ in range(6):
+        told = [m for m in messages_of(encoder.fit, digits) if "no active" in m]
+        if not told:
+            break
+        sigma = float(re.search(r"sigma \(try ([\d.e+-]+)\)", told[0])[1])
+        encoder.set_params(sigma=sigma)
+    assert not told
+    assert encoder.sigma_ < 1
+
+
+def test_components_far_above_what_is_used(rng):
+    X = np.abs(rng.normal(size=(300, 1))) * rng.normal(size=8)
+    encoder = SparseGeneratorEncoder(**SMALL | {"n_components": 100})
+    encoder.set_params(n_nonzero_coefs=1)
+    (message,) = messages_of(encoder.fit, X)
+    n_used = (encoder.component_frequency_ > 0).sum()
+    assert message.startswith(f"Only {n_used} of n_components=100 components are ever")
+    assert 0 < n_used < 10
+
+
+def test_a_loss_that_grew_is_told(digits):
+    encoder = VAEEncoder(5, max_iter=1, tol=None, learning_rate_init=0.03)
+    messages_of(encoder.fit, digits)
+    figures = {"squared_error": 0.0}
+    told = explain_useless(encoder, figures, [62.0, 60.0, 72.0])
+    assert told == [
+        "The loss grew from 62 to 72 while no schedule changed it; reduce "
+        "learning_rate_init (try 0.01)."
+    ]
+    assert explain_useless(encoder, figures, [62.0, 62.1]) == []
+    assert explain_useless(encoder, figures, []) == []
+
+
+def test_features_of_very_different_variances(digits):
+    X = digits[:, 17:23].copy()
+    X[:, :2] *= 1e4
+    encoder = SparseGeneratorEncoder(**SMALL)
+    assert "StandardScaler" in messages_of(encoder.fit, X)[0]
+    told = messages_of(encoder.fit, StandardScaler().fit_transform(X))
+    assert not any("StandardScaler" in message for message in told)
+
+
+def test_an_offset_that_the_type_cannot_hold(digits):
+    encoder = SparseGeneratorEncoder(**SMALL | {"max_iter": 1, "decay": 1.0})
+    far = digits + 1e6
+    told = messages_of(encoder.fit, far.astype(np.float32))
+    assert any("subtract the mean" in message for message in told)
+    assert not any("subtract" in message for message in messages_of(encoder.fit, far))
+
+
+@pytest.mark.parametrize("factor", [1e25, 1e-25])
+def test_data_outside_the_range_of_the_type(digits, factor):
+    X = (digits * factor).astype(np.float32)
+    with pytest.raises(ValueError, match=r"outside the range of float32; rescale X"):
+        SparseGeneratorEncoder(**SMALL).fit(X)
+    assert messages_of(SparseGeneratorEncoder(**SMALL).fit, digits * factor) == []
+
+
+@pytest.mark.parametrize("X", [np.ones((5, 3)), np.ones((1, 3))])
+def test_data_that_do_not_vary(X):
+    with pytest.raises(ValueError, match=r"n_samples=. does not vary.*sigma"):
+        SparseGeneratorEncoder(**SMALL).fit(X)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_sigmoid_that_cannot_reach_the_data_is_told_each_time(digits, method):
+    settings = SMALL | {"output_activation": "sigmoid", "warm_start": True}
+    encoder = SparseGeneratorEncoder(**settings | {"max_iter": 30})
+    assert messages_of(encoder.fit, digits) == []
+    for _ in range(2):
+        told = messages_of(getattr(encoder, method), 2 * digits)
+        assert any("output_activation='sigmoid' cannot reach" in m for m in told)
+    # A generator of one's own is not told what the output of another one would be.
+    own = torch.nn.Sequential(torch.nn.Linear(30, 64))
+    encoder = SparseGeneratorEncoder(**settings, generator=own)
+    assert not any("sigmoid" in m for m in messages_of(encoder.fit, 2 * digits))
+
+
+@pytest.mark.parametrize("init", ["zeros", "linear", "normal"])
+def test_a_generator_without_a_slope_at_zero(digits, init):
+    def without_bias(n_components, n_features):
+        return torch.nn.Sequential(
+            torch.nn.Linear(n_components, 20, bias=False),
+            torch.nn.ReLU(),
+            torch.nn.Linear(20, n_features),
+        )
+
+    settings = PAPER_SETTINGS | SMALL | {"max_iter": 1, "decay": 1.0}
+    encoder = SparseGeneratorEncoder(**settings | {"init": init, "sigma": 1.0})
+    encoder.set_params(generator=without_bias)
+    if init == "normal":
+        messages_of(encoder.fit, digits)
+        return
+    with pytest.raises(ValueError, match=r"at z = 0.*biases, or use init='normal'"):
+        encoder.fit(digits)

@@ -1,0 +1,252 @@
+"""The scale of data and of codes: sigma from the data, and equal slopes."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sklearn_sparsegen import SparseGeneratorEncoder, _arrays, baselines
+from sklearn_sparsegen._energy import Autograd, jacobian
+from sklearn_sparsegen._generators import (
+    Rescale,
+    build_generator,
+    convolutional_generator,
+    mlp_generator,
+)
+from sklearn_sparsegen._linear_layers import LinearLayers, forward, linear_layers
+from sklearn_sparsegen._scale import fix_slopes, slopes_at_zero
+from sklearn_sparsegen._starts import CodeMoments
+
+# Fits of few epochs are of no use, which test_checks.py tests.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(Only|The |fit ended|Inference|.*% of (all codes|the training rows))"
+)
+SMALL = {
+    "n_components": 12,
+    "hidden_layer_sizes": (30,),
+    "alpha": 0.2,
+    "decay": 0.2,
+    "max_iter": 6,
+    "learning_rate_init": 0.005,
+    "tol": None,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    return SparseGeneratorEncoder(**SMALL).fit(digits)
+
+
+# Data -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_rows", [3, 1000])
+def test_moments_in_pieces(n_rows, monkeypatch, rng):
+    X = rng.normal(5, 3, size=(40, 7))
+    X[rng.uniform(size=X.shape) < 0.3] = np.nan
+    X[:, 6] = np.nan
+    monkeypatch.setattr(_arrays, "_PIECE_BYTES", 8 * 7 * n_rows)
+    mean, variance, observed = _arrays.moments(X)
+    assert_allclose(mean[:6], np.nanmean(X[:, :6], axis=0))
+    assert_allclose(variance[:6], np.nanvar(X[:, :6], axis=0))
+    assert_array_equal((mean[6], variance[6]), (0, 0))
+    assert_allclose(observed, (~np.isnan(X)).mean(0))
+
+
+def test_sigma_is_a_share_of_the_total_variance(fitted, digits):
+    total = digits.var(0).sum()
+    assert_allclose(fitted.sigma_, np.sqrt(total / 2400))
+    assert clone(fitted).set_params(sigma=0.2).fit(digits).sigma_ == 0.2
+    for name in baselines.__all__:
+        encoder = getattr(baselines, name)(3, max_iter=1, tol=None)
+        ratio = 100 if name in ("ShortRunEncoder", "ABPEncoder") else 600
+        assert_allclose(encoder.fit(digits).sigma_, np.sqrt(total / ratio))
+
+
+def test_sigma_in_a_stream(digits):
+    """The first part decides, until sigma is set."""
+    encoder = SparseGeneratorEncoder(**SMALL).partial_fit(digits[:100])
+    sigma = encoder.sigma_
+    assert_allclose(sigma, np.sqrt(digits[:100].var(0).sum() / 2400))
+    assert encoder.partial_fit(10 * digits[100:]).sigma_ == sigma
+    assert encoder.set_params(sigma=0.3).partial_fit(digits).sigma_ == 0.3
+
+
+@pytest.mark.parametrize("name", ["SparseGeneratorEncoder", *baselines.__all__])
+def test_unit_and_offset_change_nothing(name, digits):
+    """Powers of two scale without rounding; other factors change the last digits."""
+    cls = getattr(baselines, name, SparseGeneratorEncoder)
+    encoder = cls(5, hidden_layer_sizes=(9,), max_iter=2, tol=None, random_state=0)
+    codes = encoder.fit_transform(digits)
+    reconstruction = encoder.inverse_transform(codes)
+    sample = encoder.sample(5)
+    for factor, offset, tolerance in ((1024, 0, 0), (3e4, 0, 1e-7), (0.1, 2e3, 1e-3)):
+        X = factor * digits + offset
+        scaled = clone(encoder).fit(X)
+        if name in ("ShortRunEncoder", "ABPEncoder"):
+            # The noise of inference is drawn from the values of the row.
+            loss = encoder.loss_curve_[-1]
+            assert_allclose(scaled.loss_curve_[-1], loss, rtol=0.1)
+            continue
+        scale = max(1, np.abs(codes).max())
+        assert_allclose(scaled.transform(X), codes, atol=tolerance * scale, rtol=0)
+        if hasattr(encoder, "score"):
+            # The density of factor * x is that of x, divided by factor in each feature.
+            expected = encoder.score(digits) - 64 * np.log(factor)
+            assert_allclose(scaled.score(X), expected, atol=1.0)
+        for given, expected in (
+            (scaled.inverse_transform(codes), reconstruction),
+            (scaled.sample(5), sample),
+        ):
+            assert_allclose((given - offset) / factor, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("output_activation", ["identity", "sigmoid"])
+@pytest.mark.parametrize("sizes", [(), (9,)])
+def test_fast_path_with_a_rescaled_output(sizes, output_activation, rng):
+    rescale = Rescale(rng.normal(size=6), 3.0)
+    network = build_generator(
+        lambda k, d: mlp_generator(k, d, sizes, "tanh", output_activation, rescale),
+        4,
+        6,
+        seed=0,
+    ).double()
+    layers = linear_layers(network)
+    z, gradient = (torch.from_numpy(rng.normal(size=(5, n))) for n in (4, 6))
+    for by_hand, by_autograd in [
+        (LinearLayers(layers, 0.3), Autograd(network, 0.3)),
+    ]:
+        output, pullback = by_hand.output_and_pullback(z, 5)
+        expected, reference = by_autograd.output_and_pullback(z, 5)
+        assert_allclose(output, expected, rtol=1e-12)
+        assert_allclose(pullback(gradient.clone()), reference(gradient), rtol=1e-10)
+    assert_allclose(forward(network, z).detach(), network(z).detach(), rtol=1e-12)
+    # A second one, or one before the first layer, is no layer of the fast path.
+    assert linear_layers(torch.nn.Sequential(*network, rescale)) is None
+    assert linear_layers(torch.nn.Sequential(rescale, *network)) is None
+
+
+# Codes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convolutional", [False, True])
+def test_slopes_and_how_they_are_made_equal(convolutional, rng, monkeypatch):
+    monkeypatch.setattr("sklearn_sparsegen._scale._JACOBIAN_ROWS", 5)
+    # The small part of the mean variance does not scale with each component.
+    monkeypatch.setattr("sklearn_sparsegen._starts._RIDGE", 1e-14)
+    factory = mlp_generator
+    if convolutional:
+        factory = lambda k, d: convolutional_generator(k, d, (4, 4), (3, 2))  # noqa: E731
+    generator = build_generator(factory, 6, 16, seed=0).double()
+    _, J = jacobian(generator, torch.zeros(1, 6, dtype=torch.float64))
+    slopes = slopes_at_zero(generator, 6)
+    assert_allclose(slopes, J[0].norm(dim=0), rtol=1e-12)
+
+    z = torch.from_numpy(rng.normal(size=(50, 6)))
+    moments = CodeMoments(6, 16).double()
+    moments.update(None, z, generator(z).detach())
+    x = torch.from_numpy(rng.normal(size=(3, 16)))
+    (mean, variance), output = moments.posterior(0.3), generator(z).detach()
+    mean = mean(x)
+    factor = fix_slopes(generator, 6, data_variance=8.0, n_active=2.0)
+    moments.rescale(factor)
+    assert_allclose(slopes_at_zero(generator, 6), np.full(6, 2.0), rtol=1e-12)
+    assert_allclose(factor, slopes / 2, rtol=1e-12)
+    assert_allclose(generator(z * factor).detach(), output, rtol=1e-10)
+    # The linear start gives the same codes, on the new scale.
+    rescaled_mean, rescaled_variance = moments.posterior(0.3)
+    assert_allclose(rescaled_mean(x), mean * factor, rtol=1e-6, atol=1e-8)
+    assert_allclose(rescaled_variance, variance * factor**2, rtol=1e-6)
+
+
+def test_slopes_are_equal_after_each_epoch(fitted, digits):
+    def slopes(encoder):
+        slopes = slopes_at_zero(encoder.generator_, 12)
+        return slopes / np.sqrt(digits.var(0).sum())
+
+    assert_allclose(slopes(fitted), fitted.n_active_curve_[-1] ** -0.5, rtol=1e-6)
+    limited = clone(fitted).set_params(n_nonzero_coefs=3).fit(digits)
+    assert limited.n_active_curve_[-1] > 2.5
+    assert_allclose(slopes(limited), limited.n_active_curve_[-1] ** -0.5, rtol=1e-6)
+    # A normal spike fixes the scale itself, and a user's module stays as it is.
+    for change in (
+        {"spike_scale": 0.1},
+        {"generator": lambda k, d: torch.nn.Sequential(torch.nn.Linear(k, d))},
+    ):
+        other = clone(fitted).set_params(**change).fit(digits)
+        assert slopes(other).std() > 0.01 * slopes(other).mean()
+
+
+def test_codes_have_a_natural_scale(digits):
+    encoder = SparseGeneratorEncoder(**SMALL | {"max_iter": 40}).fit(digits)
+    codes = encoder.transform(digits)
+    assert 0.4 < np.sqrt(np.mean(codes[codes != 0] ** 2)) < 2.5
+
+
+def test_how_often_each_component_is_active(digits):
+    settings = SMALL | {"learning_rate_init": 1e-300, "init": "zeros"}
+    settings |= {"alpha_init": 0.2, "spike_scale": 0.05, "max_iter": 1, "sigma": 0.05}
+    encoder = SparseGeneratorEncoder(**settings).fit(digits)
+    active = encoder.slab_proba(encoder.transform(digits)) > 0.5
+    assert 0.05 < active.mean() < 0.95
+    assert_allclose(encoder.component_frequency_, active.mean(0))
+    assert_allclose(encoder.n_active_curve_[-1], active.sum(1).mean())
+
+
+# Steps of training and of use ---------------------------------------------------------
+
+
+def test_training_and_use_take_steps_of_their_own(fitted, digits):
+    labels = digits.sum(1) > np.median(digits.sum(1))
+    settings = {"transform_n_steps": 50, "transform_tol": 1e-1}
+    encoder = SparseGeneratorEncoder(**SMALL, **settings)
+    pipeline = make_pipeline(encoder, LogisticRegression()).fit(digits, labels)
+    for a, b in zip(
+        encoder.generator_.parameters(), fitted.generator_.parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+    codes = pipeline[0].transform(digits)
+    few = fitted.transform(digits)
+    assert not np.allclose(codes, few)
+    # None takes as many steps as training does, without a test for convergence.
+    assert_array_equal(
+        clone(fitted).set_params(transform_n_steps=4).fit(digits).transform(digits), few
+    )
+    score = encoder.score(digits)
+    assert score != fitted.score(digits)
+    assert score == encoder.set_params(n_steps=1).score(digits)
+
+
+@pytest.mark.parametrize("solver", ["gradient", "langevin", "proximal"])
+def test_positive_codes(solver, digits):
+    settings = SMALL | {"solver": solver, "spike_scale": 0.1, "n_steps": 20}
+    settings |= {"step_size": 0.02, "sigma": 0.2}
+    encoder = SparseGeneratorEncoder(**settings).fit(digits)
+    codes = encoder.transform(digits)
+    assert codes.min() >= 0
+    assert codes.max() > 0.1
+    assert encoder.sample(5).shape == (5, 64)
+    signed = clone(encoder).set_params(positive_code=False).fit(digits)
+    assert signed.transform(digits).min() < 0
+
+
+def test_the_score_is_that_of_the_codes_of_transform(fitted, digits):
+    encoder = clone(fitted).fit(digits)
+    scores = {}
+    for name, change in {
+        "all": {},
+        "threshold": {"threshold": 0.5},
+        "one": {"n_nonzero_coefs": 1},
+        "two": {"n_nonzero_coefs": 2},
+    }.items():
+        encoder.set_params(threshold=None, n_nonzero_coefs=None).set_params(**change)
+        scores[name] = encoder.score(digits)
+        model, x = encoder._make_model(), torch.tensor(digits)
+        z = torch.from_numpy(encoder.transform(digits))
+        assert_allclose(scores[name], model.log_likelihood(x, z).mean(), rtol=1e-6)
+    assert len(set(scores.values())) == 4
+    assert scores["two"] > scores["one"]
