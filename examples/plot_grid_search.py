@@ -14,6 +14,7 @@ score is that of the classifier.
 # how close the reconstructions are, and `decay` how fast the codes become sparse.
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
@@ -23,20 +24,16 @@ from sklearn_sparsegen import SparseGeneratorEncoder
 torch.set_num_threads(1)  # with small matrices, several threads are slower than one
 
 X, y = load_digits(return_X_y=True)
-X, y = X[:500] / 16, y[:500]
+X, y = X[:500].astype(np.float32), y[:500]
 
 encoder = SparseGeneratorEncoder(
     n_components=32,
     hidden_layer_sizes=(64,),
-    spike_scale=0.05,
-    step_size=0.02,
-    batch_size=50,
-    learning_rate_init=3e-3,
-    max_iter=31,
+    max_iter=35,
     tol=None,
     random_state=0,
 )
-grid = {"alpha": [0.1, 0.4], "sigma": [0.1, 0.2], "decay": [0.033, 0.1]}
+grid = {"alpha": [0.03, 0.3], "sigma": [1.0, 2.0], "decay": [0.033, 0.1]}
 search = GridSearchCV(encoder, grid, cv=2).fit(X)
 print("best:", search.best_params_)
 

@@ -26,6 +26,8 @@ PAPER_SETTINGS = {
     "n_steps": 30,
     "init": "zeros",
     "batch_size": 100,
+    "max_iter": 100,
+    "tol": 0.001,
 }
 # What to do about steps that are too long.
 _REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
@@ -87,7 +89,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Height, width and, if it is not 1, number of channels of an image, for the
         convolutional generator; height and width must be multiples of 4.
 
-    max_iter : int, default=100
+    max_iter : int, default=200
         Maximum number of epochs.
 
     learning_rate_init : float, default=0.001
@@ -101,7 +103,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     shuffle : bool, default=True
         Whether to visit the rows in a new order in each epoch.
 
-    tol : float or None, default=0.001
+    tol : float or None, default=0.005
         `fit` stops once the loss has not fallen by more than `tol` times its absolute
         value in any of 5 successive epochs, and any schedule is finished. None: all
         epochs are taken.

@@ -1,5 +1,7 @@
 """Pictures of what an encoder does; they need matplotlib."""
 
+import numpy as np
+
 
 class ReconstructionDisplay:
     """Images, their reconstructions and their codes, with a column for each image.
@@ -86,11 +88,14 @@ class ReconstructionDisplay:
             size = (1.2 * n_images + 0.6, 3.6)
             kwargs = {"sharey": "row", "squeeze": False, "layout": "constrained"}
             _, axes = plt.subplots(3, n_images, figsize=size, **kwargs)
+        # The scale of grey and colour is that of the images, whatever their unit is.
+        low, high = np.min(self.images), np.max(self.images)
         for column, image, reconstruction, code in zip(
             axes.T, self.images, self.reconstructions, self.codes, strict=True
         ):
             for ax, picture in zip(column, (image, reconstruction), strict=False):
-                ax.imshow(picture.clip(0, 1), cmap="gray_r", vmin=0, vmax=1)
+                shown = np.clip((picture - low) / ((high - low) or 1), 0, 1)
+                ax.imshow(shown, cmap="gray_r", vmin=0, vmax=1)
                 ax.set(xticks=[], yticks=[])
             column[2].vlines(range(len(code)), 0, code, linewidth=1)
             column[2].axhline(0, color="0.7", linewidth=0.5)

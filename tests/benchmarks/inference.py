@@ -46,6 +46,7 @@ SETTINGS = {
     "sigma": 0.3,
     "spike_scale": 0.1,
     "slab_scale": 1.0,
+    "positive_code": False,
     "solver": "gradient",
     "init": "zeros",
     "n_steps": 30,
@@ -221,7 +222,7 @@ def sparse_codes(paper, exact, from_zeros, images, X, X_test):
     for n_codes in (10, 20, 40):
         images_hat = []
         for encoder in (exact, from_zeros):
-            encoder.set_params(n_steps=100, tol=1e-3, n_nonzero_coefs=n_codes)
+            encoder.set_params(n_steps=100, transform_tol=1e-3, n_nonzero_coefs=n_codes)
             codes = encoder.transform(X_test)
             assert (codes != 0).sum(1).max() <= n_codes
             images_hat.append(encoder.inverse_transform(codes))
@@ -237,7 +238,7 @@ def sparse_codes(paper, exact, from_zeros, images, X, X_test):
     print("accuracy on the codes    linear  one hidden layer  codes")
     print_accuracies("the paper's solver", paper.transform, images)
     for name, encoder in (("exact spike", exact), ("from zeros", from_zeros)):
-        encoder.set_params(n_nonzero_coefs=None, tol=None)
+        encoder.set_params(n_nonzero_coefs=None, transform_tol=None)
         for n_steps in (2, 4, 10, 30):
             encoder.set_params(n_steps=n_steps)
             print_accuracies(f"{name}, {n_steps} steps", encoder.transform, images)

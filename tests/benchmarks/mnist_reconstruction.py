@@ -12,7 +12,7 @@ import time
 import numpy as np
 import torch
 
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 
@@ -30,15 +30,8 @@ def psnr(codes):
 
 results = []
 for seed in range(3):
-    encoder = SparseGeneratorEncoder(
-        n_components=200,
-        hidden_layer_sizes=(400,),
-        batch_size=100,
-        learning_rate_init=1e-3,
-        max_iter=40,
-        tol=None,
-        random_state=seed,
-    )
+    settings = PAPER_SETTINGS | {"max_iter": 40, "tol": None, "random_state": seed}
+    encoder = SparseGeneratorEncoder(**settings)
     times = [time.perf_counter()]
     encoder.fit(X_train)
     times.append(time.perf_counter())

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._priors import SpikeSlab
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
@@ -87,9 +87,8 @@ print(f"{platform.machine()}, one thread, torch {torch.__version__}")
 print("                 PSNR of   codes of 200   PSNR with the others   components")
 print("learns from      images    above 0.2      set to zero            ever above 0.2")
 for learn_from in (as_inferred, laplace_noise, bounded_gain, redrawn):
-    encoder = Encoder(
-        solver="proximal", n_steps=10, max_iter=40, tol=None, random_state=0
-    )
+    settings = {"solver": "proximal", "n_steps": 10, "max_iter": 40, "tol": None}
+    encoder = Encoder(**PAPER_SETTINGS | settings, random_state=0)
     encoder.learn_from = learn_from
     encoder.fit(X).set_params(n_steps=60)
     codes = encoder.transform(X_test)

@@ -50,7 +50,8 @@ print(f"{platform.machine()}, one thread, torch {torch.__version__}")
 print("         seed  published classifier  logistic regression  active codes")
 for name, method in (("VSC", VSCEncoder), ("VAE", VAEEncoder)):
     for seed in range(3):
-        encoder = method(batch_size=32, max_iter=11, tol=None, random_state=seed)
+        settings = {"sigma": 0.3, "output_activation": "auto", "batch_size": 32}
+        encoder = method(**settings, max_iter=11, tol=None, random_state=seed)
         encoder.fit(mnist.X_train)
         rows = np.random.default_rng(seed).permutation(60_000)[:5000]
         Z, Z_test = means(encoder, mnist.X_train[rows]), means(encoder, mnist.X_test)
