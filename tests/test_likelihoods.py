@@ -141,7 +141,8 @@ def test_another_likelihood_is_one_class(digits, solver):
 
 
 def test_advice_on_the_step_size_names_another_likelihood(digits):
-    settings = {**PAPER_SETTINGS, "alpha": 1.0, "output_activation": "identity"}
-    encoder = BernoulliEncoder(3, **settings, max_iter=1, tol=None, random_state=0)
+    settings = PAPER_SETTINGS | {"alpha": 1.0, "max_iter": 1, "tol": None}
+    settings |= {"output_activation": "identity", "random_state": 0}
+    encoder = BernoulliEncoder(3, **settings)
     with pytest.warns(ConvergenceWarning, match="step_size=8.0 is too long for .*Bern"):
         encoder.fit(digits).set_params(step_size=8.0, n_steps=1).transform(digits)

@@ -136,20 +136,46 @@ def reference(X, y, X_test, y_test, seed):
     }
 
 
-def main(path, parameters, only=""):
+def table(lines):
+    """Return the means over the seeds, and the range of the accuracy of the codes."""
+    header = f"{'data':<29}seeds raw   PCA   codes (range)        R2   active"
+    rows = [f"{header}       no code in use epochs"]
+    for name in dict.fromkeys(line["data"] for line in lines):
+        own = [line for line in lines if line["data"] == name]
+        mean = {
+            key: np.mean([line.get(key, np.nan) for line in own])
+            for key in own[0]
+            if key != "data"
+        }
+        codes = [line["codes"] for line in own]
+        row = (
+            f"{name:<29}{len(own):<6}{mean.get('raw', np.nan):.3f} "
+            f"{mean.get('PCA', np.nan):.3f} {mean['codes']:.3f} "
+            f"({min(codes):.3f}-{max(codes):.3f}) {mean['R2']:6.3f} "
+            f"{mean['active']:5.1f} of {mean['components']:.0f} {mean['empty']:6.1%} "
+            f"{mean['in use']:6.0f} {mean['epochs']:6.0f}"
+        )
+        if "recovery" in mean:
+            row += f"  correlation with the factors {mean['recovery']:.3f}"
+        rows.append(row)
+    return "\n".join(rows)
+
+
+def main(path, parameters):
     warnings.simplefilter("ignore", ConvergenceWarning)
     known = [json.loads(line) for line in path.open()] if path.exists() else []
     done = {(line["data"], line["seed"]) for line in known}
     with path.open("a") as file:
         for seed in SEEDS:
             for name, X, y, X_test, y_test, factors in problems(seed):
-                if (name, seed) in done or only not in name:
+                if (name, seed) in done:
                     continue
                 line = {"data": name, "seed": seed}
                 if not parameters:
                     line |= reference(X, y, X_test, y_test, seed)
                 line |= measure(X, y, X_test, y_test, factors, seed, parameters)
                 print(json.dumps(line), file=file, flush=True)
+    print(table([json.loads(line) for line in path.open()]))
 
 
 if __name__ == "__main__":
