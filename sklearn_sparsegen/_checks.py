@@ -37,6 +37,8 @@ def explain_useless(encoder, figures, losses):
     """
     messages, sigma = [], encoder.sigma_
     rate, alpha = encoder.learning_rate_init / 3, getattr(encoder, "alpha_", 1.0)
+    if getattr(encoder, "n_nonzero_coefs", None) is not None:
+        alpha = 1.0  # it has no effect
     if "active" in figures:
         share, k = figures["active"].mean(), encoder.n_components_
         n_used = int((figures["active"] > 0).sum())

@@ -14,8 +14,7 @@ A prior has
 
 `step` has shape (n, 1) or (1, k), or is 0. The derivative that `prox` returns may be
 modified. The likelihood estimate also needs `log_prob(z)`, `weight(z)` and
-`support(z)`, which entries have a density; refinement a dataclass with `alpha` and
-`slab_scale`. `LimitedSlab` is for refinement alone.
+`support(z)`, which entries have a density; refinement a dataclass with `alpha`.
 """
 
 import math
