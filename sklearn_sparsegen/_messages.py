@@ -1,8 +1,9 @@
 """The texts of warnings and errors about training and inference, to be formatted."""
 
 PRIOR_WITHOUT_GRADIENT = (
-    "The gradient and langevin solvers need a prior with a gradient, which spike_scale=0 "
-    "and n_nonzero_coefs do not have; use solver='proximal', or a larger spike_scale."
+    "The gradient and langevin solvers need a prior with a gradient, which there is "
+    "none with spike_scale=0 or n_nonzero_coefs; use solver='proximal', or a larger "
+    "spike_scale."
 )
 INFERENCE_DIVERGED = "Inference diverged for {n_failed} of {n_rows} rows: {advice}"
 ENERGY_ROSE = (
