@@ -1,8 +1,8 @@
 """The texts of warnings and errors about training and inference, to be formatted."""
 
 PRIOR_WITHOUT_GRADIENT = (
-    "The gradient and langevin solvers need a prior with a gradient, which there is "
-    "none with spike_scale=0 or n_nonzero_coefs; use solver='proximal', or a larger "
+    "The gradient and langevin solvers need a prior with a gradient; under "
+    "spike_scale=0 or n_nonzero_coefs there is none. Use solver='proximal', or a larger "
     "spike_scale."
 )
 INFERENCE_DIVERGED = "Inference diverged for {n_failed} of {n_rows} rows: {advice}"
