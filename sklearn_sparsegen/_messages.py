@@ -2,8 +2,8 @@
 
 PRIOR_WITHOUT_GRADIENT = (
     "The gradient and langevin solvers need a prior with a gradient; under "
-    "spike_scale=0 or n_nonzero_coefs there is none. Use solver='proximal', or a larger "
-    "spike_scale."
+    "spike_scale=0 or n_nonzero_coefs there is none. Use solver='proximal', or a "
+    "larger spike_scale."
 )
 INFERENCE_DIVERGED = "Inference diverged for {n_failed} of {n_rows} rows: {advice}"
 ENERGY_ROSE = (

@@ -122,7 +122,7 @@ def main(path):
 
     def write(label, figures):
         with path.open("a") as file:
-            file.write(f"{label:<63}{figures}\n")
+            file.write(f"{label:<69}{figures}\n")
 
     for name in "mnist", "fashion_mnist":
         images = load_images(name)
