@@ -87,7 +87,7 @@ class BaseEncoder(
         generator = _generators.build_generator(source, k, X.shape[1], self._seed)
         device, dtype = _arrays.resolve_device(self.device), _arrays.float_dtype(X)
         generator.to(device, getattr(torch, dtype.name))
-        if rescale is not None and not callable(self.generator):
+        if rescale is not None and self._generator_is_ours:
             fix_slopes(generator, k, self._data_variance, n_active=k)
         return {"generator_": generator}
 
@@ -160,11 +160,9 @@ class BaseEncoder(
         """Set the fitted attributes before an epoch; return the optimiser."""
         if not continues:
             self._initialise(X)
-        if self.sigma != "auto":
-            self.sigma_ = float(self.sigma)
-        is_sigmoid = self.output_activation_ == "sigmoid"
-        is_ours = not callable(self.generator)
-        if is_ours and is_sigmoid and not _arrays.is_in_unit_interval(X):
+        self.sigma_ = self._auto_sigma if self.sigma == "auto" else float(self.sigma)
+        is_sigmoid = self.output_activation_ == "sigmoid" and self._generator_is_ours
+        if is_sigmoid and not _arrays.is_in_unit_interval(X):
             warnings.warn(_messages.SIGMOID_CANNOT_REACH, stacklevel=4)
         return self._make_optimizer()
 
@@ -180,7 +178,8 @@ class BaseEncoder(
         total, rescale = float(variance.sum()), None
         if self.sigma == "auto" and total == 0:
             raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
-        self.sigma_ = math.sqrt(total / self._signal_to_noise)
+        self._auto_sigma = math.sqrt(total / self._signal_to_noise)
+        self._generator_is_ours = not callable(self.generator)
         # the mean squared distance of a row from the mean, where it is observed
         self._data_variance = float(variance @ observed)
         if self.output_activation_ != "sigmoid":  # which suits data as they are
@@ -226,7 +225,7 @@ class BaseEncoder(
         elif not (stop or self.tol is None or converged):
             message = _messages.LOSS_STILL_FALLS
             messages.append(message.format(max_iter=self.max_iter, tol=self.tol))
-        return messages + explain_useless(self, figures, losses)
+        return messages + explain_useless(self, X, figures, losses)
 
     def _run_epoch(self, X, schedule, optimizer):
         """Train for one epoch on X; return its figures and what to warn of."""
@@ -284,7 +283,7 @@ class BaseEncoder(
         -----
         ConvergenceWarning
             If gradient steps end at a higher energy than they started at, or proximal
-            steps stop at `n_steps` before they reach `tol`, for any row.
+            steps stop before they reach a tolerance that is set, for any row.
         """
         X = self._check_data(X)
         model = self._make_model()

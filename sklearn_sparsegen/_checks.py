@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
+from ._arrays import moments
 
 _STACKLEVEL = 6  # frames from a check before training to the line that called `fit`
 
@@ -20,36 +21,35 @@ def check_scale(mean, variance, dtype):
     size = np.sqrt(variance.sum())
     if not size < limit or 0 < size < 1 / limit:
         raise ValueError(_messages.SCALE_OUT_OF_RANGE.format(size=size, dtype=dtype))
-    varying = variance[variance > 0]
+    varies = variance > 0
+    varying = variance[varies]
     if len(varying) and np.median(varying) < 1e-3 * varying.mean():
         warnings.warn(_messages.UNEQUAL_VARIANCES, stacklevel=_STACKLEVEL)
-    rounding = np.finfo(dtype).eps * np.abs(mean).max()
-    if len(varying) and rounding > 1e-3 * size / np.sqrt(len(varying)):
+    rounding = np.finfo(dtype).eps * np.abs(mean[varies])
+    if (rounding > 1e-3 * np.sqrt(varying)).any():
         message = _messages.LARGE_OFFSET.format(dtype=dtype)
         warnings.warn(message, stacklevel=_STACKLEVEL)
 
 
-def explain_useless(encoder, figures, losses):
+def explain_useless(encoder, X, figures, losses):
     """Return what to warn of after `fit`, each with a parameter and a value to try.
 
-    `figures` are those of the last epoch, and `losses` are those of the epochs in which
-    no schedule changes the loss.
+    `figures` are those of the last epoch on the data X, and `losses` are those of the
+    epochs in which no schedule changes the loss.
     """
-    messages, sigma = [], encoder.sigma_
-    rate, alpha = encoder.learning_rate_init / 3, getattr(encoder, "alpha_", 1.0)
-    if getattr(encoder, "n_nonzero_coefs", None) is not None:
-        alpha = 1.0  # it has no effect
+    messages, rate = [], encoder.learning_rate_init / 3
     if "active" in figures:
         share, k = figures["active"].mean(), encoder.n_components_
         n_used = int((figures["active"] > 0).sum())
         if figures["empty"] > 0.5:
             message = _messages.EMPTY_CODES.format(
-                share=figures["empty"], sigma=sigma / 2, alpha=2 * alpha or 0.05
+                share=figures["empty"], advice=_advice(encoder, 0.5)
             )
             messages.append(message)
-        elif share > 0.9 and alpha < 0.5:
+        # As long as a schedule goes on, and without a spike, codes may be dense.
+        elif share > 0.9 and losses and _alpha(encoder) < 0.5:
             message = _messages.DENSE_CODES.format(
-                share=share, sigma=2 * sigma, alpha=alpha / 2
+                share=share, advice=_advice(encoder, 2.0)
             )
             messages.append(message)
         elif n_used < k / 10:
@@ -57,7 +57,8 @@ def explain_useless(encoder, figures, losses):
                 n_used=n_used, n_components=k, enough=max(2 * n_used, 1)
             )
             messages.append(message)
-    if figures["squared_error"] > encoder._data_variance:
+    _, variance, observed = moments(X)
+    if figures["squared_error"] > variance @ observed > 0:
         message = _messages.WORSE_THAN_MEAN.format(
             max_iter=2 * encoder.max_iter, rate=rate
         )
@@ -68,6 +69,23 @@ def explain_useless(encoder, figures, losses):
         )
         messages.append(message)
     return messages
+
+
+def _alpha(encoder):
+    """Return the parameter alpha, or 1 where there is none or it has no effect."""
+    if getattr(encoder, "n_nonzero_coefs", None) is not None:
+        return 1.0
+    return getattr(encoder, "alpha", 1.0)
+
+
+def _advice(encoder, factor):
+    """Return the advice to multiply sigma, and to divide alpha where it acts."""
+    verbs = ("reduce", "increase") if factor < 1 else ("increase", "reduce")
+    advice = f"{verbs[0]} sigma (try {factor * encoder.sigma_:.2g})"
+    alpha = _alpha(encoder)
+    if alpha < 0.5:
+        advice += f" or {verbs[1]} alpha (try {alpha / factor or 0.05:.2g})"
+    return advice
 
 
 def warn_of_convergence(messages):

@@ -241,9 +241,10 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     Notes
     -----
     `solver`, `n_steps`, `transform_n_steps`, `transform_tol`, `step_size`, `init`,
-    `threshold`, `n_nonzero_coefs` and `sparse_output` are read when `transform` runs,
-    so `set_params` after `fit` takes effect. Where gradient steps are too long, an
-    error or a warning tells a step size that is stable.
+    `threshold`, `n_nonzero_coefs`, `positive_code`, `slab_scale`, `spike_scale` and
+    `sparse_output` are read when `transform` runs, so `set_params` after `fit` takes
+    effect. `alpha` and `sigma` are not: `alpha_` and `sigma_` are used. Where gradient
+    steps are too long, an error or a warning tells a step size that is stable.
 
     Nothing in a prior with an exact spike fixes the scale of the codes, because the
     weights can grow while the codes shrink. After each epoch the weights of the first
@@ -310,7 +311,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     def _has_free_scale(self):
         """Whether the prior leaves the scale of codes to the generator, ours."""
         is_exact = self.spike_scale == 0 or self.n_nonzero_coefs is not None
-        return is_exact and not callable(self.generator)
+        return is_exact and self._generator_is_ours
 
     def _make_prior(self, alpha):
         slab = self.slab_scale, self.positive_code
@@ -339,13 +340,14 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
             "linear": Linear(self.code_moments_, self.sigma_),
         }
         refinement = Refinement(self.threshold, proximal) if self.threshold else None
+        prior = self._make_prior(self.alpha_)
         return Model(
             **self._model_parts(X),
-            prior=self._make_prior(self.alpha_),
+            prior=prior,
             solver=solvers[self.solver],
             start=starts[self.init],
             memory=self.code_moments_,
-            redraw_spike=self.solver == "proximal" and self.spike_scale > 0,
+            redraw_spike=self.solver == "proximal" and prior.smooth,
             refinement=refinement,
             data_variance=self._data_variance if self._has_free_scale else None,
         )

@@ -58,21 +58,15 @@ NO_SLOPE = (
     "starts, so that no code would ever be active; give its layers biases, or use "
     "init='normal'."
 )
-EMPTY_CODES = (
-    "{share:.0%} of the training rows have no active code; reduce sigma (try "
-    "{sigma:.2g}) or increase alpha (try {alpha:.2g})."
-)
-DENSE_CODES = (
-    "{share:.0%} of all codes are active; increase sigma (try {sigma:.2g}) or reduce "
-    "alpha (try {alpha:.2g})."
-)
+EMPTY_CODES = "{share:.0%} of the training rows have no active code; {advice}."
+DENSE_CODES = "{share:.0%} of all codes are active; {advice}."
 WORSE_THAN_MEAN = (
     "The reconstructions of the training data are worse than their mean; increase "
     "max_iter (try {max_iter}), or reduce learning_rate_init (try {rate:.2g})."
 )
 UNUSED_COMPONENTS = (
-    "Only {n_used} of n_components={n_components} components are ever active; "
-    "n_components={enough} is enough."
+    "Only {n_used} of n_components={n_components} components were active in the last "
+    "epoch; reduce n_components (try {enough})."
 )
 LOSS_GREW = (
     "The loss grew from {first:.6g} to {last:.6g} while no schedule changed it; reduce "

@@ -52,7 +52,7 @@ class SpikeSlab:
     alpha: float
     slab_scale: float = 1.0
     spike_scale: float = 0.1
-    nonnegative: bool = False
+    nonnegative: bool = False  # whether both are half-normal distributions
 
     smooth = True
 
@@ -161,7 +161,7 @@ class PointSpikeSlab:
 
     alpha: float
     slab_scale: float = 1.0
-    nonnegative: bool = False
+    nonnegative: bool = False  # whether the slab is a half-normal distribution
     n_active: int | None = None
 
     smooth = False
@@ -226,11 +226,11 @@ class PointSpikeSlab:
             v = v.clamp_min(0)
         shrinkage = 1 + step / self.slab_scale**2
         if self._is_limited(v):
-            # Of equal entries the first ones are kept.
             largest = v.abs().topk(self.n_active, dim=1, sorted=False).indices
             v = v * torch.zeros_like(v).scatter_(1, largest, 1.0)
         # 1 where active, else 0. Comparing and selecting takes longer on a CPU.
-        excess = v.square().sub_(2 * step * shrinkage * self._cost)
+        threshold = 2 * step * shrinkage * self._cost if self.alpha else math.inf
+        excess = v.square().sub_(threshold)
         slope = excess.sign_().clamp_min_(0).div_(shrinkage)
         return (v * slope).add_(0.0), slope  # the sum turns -0.0 into 0.0
 

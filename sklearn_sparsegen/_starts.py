@@ -33,10 +33,15 @@ class Zeros:
 
 
 class StandardNormal:
-    """Inference starts at a draw from the standard normal distribution."""
+    """Inference starts at a draw from the standard normal distribution.
+
+    A step of length 0 makes it a code that the prior allows: one without negative
+    entries, or with a limited number of active ones.
+    """
 
     def codes(self, x, rows, prior, draw):
-        return draw()
+        z = draw()
+        return prior.prox(z, 0.0, z)[0]
 
 
 class PriorDraw:

@@ -10,7 +10,11 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._checks import explain_useless
-from sklearn_sparsegen.baselines import VAEEncoder
+from sklearn_sparsegen.baselines import (
+    VAEEncoder,
+    VarianceSparseEncoder,
+    VSCEncoder,
+)
 
 SMALL = {
     "n_components": 30,
@@ -73,13 +77,45 @@ def test_the_advice_on_sigma_leads_to_active_codes(digits):
     assert encoder.sigma_ < 1
 
 
+@pytest.mark.parametrize(
+    ("encoder", "advice"),
+    [
+        (VSCEncoder(5, alpha=0.001, sigma=9.0), r"\(try 4.5\) or increase alpha"),
+        (VarianceSparseEncoder(5, sigma=9.0), r"reduce sigma \(try 4.5\)\.$"),
+        (SparseGeneratorEncoder(5, alpha=0.9, sigma=99.0), r"\(try 50\)\.$|worse"),
+    ],
+)
+def test_the_advice_names_parameters_that_there_are(digits, encoder, advice):
+    told = messages_of(encoder.set_params(max_iter=12, tol=None).fit, digits)
+    told = [message for message in told if "no active code" in message]
+    assert all(re.search(advice, message) for message in told)
+    assert told or isinstance(encoder, SparseGeneratorEncoder)
+
+
+def test_other_data_are_compared_with_their_own_mean(digits):
+    encoder = SparseGeneratorEncoder(**SMALL, warm_start=True).fit(digits)
+    told = messages_of(encoder.fit, 10 * digits)
+    assert not any("worse than" in message for message in told)
+    # Data without any spread have nothing to be compared with.
+    encoder = SparseGeneratorEncoder(**SMALL | {"sigma": 0.1})
+    assert not any("worse" in m for m in messages_of(encoder.fit, np.ones((9, 4))))
+
+
+def test_a_constant_feature_has_no_offset(digits):
+    X = digits.astype(np.float32)
+    X[:, 0] = 1e5
+    assert messages_of(SparseGeneratorEncoder(**SMALL).fit, X) == []
+
+
 def test_components_far_above_what_is_used(rng):
     X = np.abs(rng.normal(size=(300, 1))) * rng.normal(size=8)
     encoder = SparseGeneratorEncoder(**SMALL | {"n_components": 100})
     encoder.set_params(n_nonzero_coefs=1)
     (message,) = messages_of(encoder.fit, X)
     n_used = (encoder.component_frequency_ > 0).sum()
-    assert message.startswith(f"Only {n_used} of n_components=100 components are ever")
+    assert message.startswith(
+        f"Only {n_used} of n_components=100 components were active"
+    )
     assert 0 < n_used < 10
 
 
@@ -87,13 +123,13 @@ def test_a_loss_that_grew_is_told(digits):
     encoder = VAEEncoder(5, max_iter=1, tol=None, learning_rate_init=0.03)
     messages_of(encoder.fit, digits)
     figures = {"squared_error": 0.0}
-    told = explain_useless(encoder, figures, [62.0, 60.0, 72.0])
+    told = explain_useless(encoder, digits, figures, [62.0, 60.0, 72.0])
     assert told == [
         "The loss grew from 62 to 72 while no schedule changed it; reduce "
         "learning_rate_init (try 0.01)."
     ]
-    assert explain_useless(encoder, figures, [62.0, 62.1]) == []
-    assert explain_useless(encoder, figures, []) == []
+    assert explain_useless(encoder, digits, figures, [62.0, 62.1]) == []
+    assert explain_useless(encoder, digits, figures, []) == []
 
 
 def test_features_of_very_different_variances(digits):

@@ -74,6 +74,7 @@ def test_sigma_in_a_stream(digits):
     assert_allclose(sigma, np.sqrt(digits[:100].var(0).sum() / 2400))
     assert encoder.partial_fit(10 * digits[100:]).sigma_ == sigma
     assert encoder.set_params(sigma=0.3).partial_fit(digits).sigma_ == 0.3
+    assert encoder.set_params(sigma="auto").partial_fit(digits).sigma_ == sigma
 
 
 @pytest.mark.parametrize("name", ["SparseGeneratorEncoder", *baselines.__all__])
@@ -232,6 +233,29 @@ def test_positive_codes(solver, digits):
     assert encoder.sample(5).shape == (5, 64)
     signed = clone(encoder).set_params(positive_code=False).fit(digits)
     assert signed.transform(digits).min() < 0
+
+
+@pytest.mark.parametrize("init", ["zeros", "normal", "prior", "linear"])
+@pytest.mark.parametrize("n_steps", [1, 2])
+def test_every_start_keeps_to_the_prior(init, n_steps, fitted, digits):
+    encoder = clone(fitted).set_params(n_nonzero_coefs=2, spike_scale=0.1).fit(digits)
+    encoder.set_params(init=init, transform_n_steps=n_steps)
+    codes = encoder.transform(digits)
+    assert codes.min() >= 0
+    assert (codes != 0).sum(1).max() <= 2
+    encoder.set_params(n_nonzero_coefs=None, spike_scale=0.0)
+    assert encoder.transform(digits).min() >= 0
+
+
+def test_a_generator_of_ones_own_stays_so(digits):
+    def own(n_components, n_features):
+        return torch.nn.Sequential(torch.nn.Linear(n_components, n_features))
+
+    encoder = SparseGeneratorEncoder(**SMALL, generator=own).partial_fit(digits)
+    twin = SparseGeneratorEncoder(**SMALL, generator=own).partial_fit(digits)
+    encoder.set_params(generator=None).partial_fit(digits)
+    twin.partial_fit(digits)
+    assert torch.equal(encoder.generator_[0].weight, twin.generator_[0].weight)
 
 
 def test_the_score_is_that_of_the_codes_of_transform(fitted, digits):

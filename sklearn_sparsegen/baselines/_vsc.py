@@ -146,8 +146,8 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     r"""Sparse codes by variational sparse coding.
 
     The prior is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder` with
-    `spike_scale=0`. A recognition network gives mean, variance and probability of the
-    slab of a posterior of the same form [1]_,
+    `positive_code=False`. A recognition network gives mean, variance and probability of
+    the slab of a posterior of the same form [1]_,
 
     .. math:: q(z | x) = \prod_j \gamma_j N(z_j; \mu_j, s_j^2)
               + (1 - \gamma_j) \delta_0(z_j).
