@@ -21,12 +21,12 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
-from ._checks import check_scale, explain_useless, warn_of_convergence
+from ._checks import check_result, check_scale, warn_of_convergence
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 from ._random import draw_seed, seeded_noise
-from ._scale import fix_slopes
+from ._scale import fix_slopes, output_map
 
 
 @parameters
@@ -124,7 +124,7 @@ class BaseEncoder(
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, or if inference diverges.
+            If X or a parameter is invalid, or if inference or training diverges.
 
         Warns
         -----
@@ -175,15 +175,14 @@ class BaseEncoder(
         self._seed = draw_seed(self.random_state)
         mean, variance, observed = _arrays.moments(X)
         check_scale(mean, variance, _arrays.float_dtype(X))
-        total, rescale = float(variance.sum()), None
+        total = float(variance.sum())
         if self.sigma == "auto" and total == 0:
             raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
         self._auto_sigma = math.sqrt(total / self._signal_to_noise)
         self._generator_is_ours = not callable(self.generator)
         # the mean squared distance of a row from the mean, where it is observed
         self._data_variance = float(variance @ observed)
-        if self.output_activation_ != "sigmoid":  # which suits data as they are
-            rescale = _generators.Rescale(mean, math.sqrt(total / len(mean)) or 1.0)
+        rescale = output_map(mean, variance, self.output_activation_)
         vars(self).update(self._build(X, rescale))
         self.n_components_ = self.n_components
         self.n_iter_ = 0
@@ -225,7 +224,7 @@ class BaseEncoder(
         elif not (stop or self.tol is None or converged):
             message = _messages.LOSS_STILL_FALLS
             messages.append(message.format(max_iter=self.max_iter, tol=self.tol))
-        return messages + explain_useless(self, X, figures, losses)
+        return messages + check_result(self, X, figures, losses)
 
     def _run_epoch(self, X, schedule, optimizer):
         """Train for one epoch on X; return its figures and what to warn of."""

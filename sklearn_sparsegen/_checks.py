@@ -1,4 +1,4 @@
-"""What is said aloud: data of an unsuitable scale, and results that are useless."""
+"""Checks of the scale of data before training, and of the result after it."""
 
 import warnings
 
@@ -15,7 +15,8 @@ def check_scale(mean, variance, dtype):
     """Raise a ValueError for data outside the range of floats.
 
     Warn, at the line that called `fit`, of features of very different variances, and of
-    a mean so large that rounding is felt. `mean` and `variance` have shape (D,).
+    a mean so large that rounding changes the data. `mean` and `variance` of features
+    have shape (D,).
     """
     limit = np.sqrt(np.finfo(dtype).max) / 1e4
     size = np.sqrt(variance.sum())
@@ -31,11 +32,11 @@ def check_scale(mean, variance, dtype):
         warnings.warn(message, stacklevel=_STACKLEVEL)
 
 
-def explain_useless(encoder, X, figures, losses):
-    """Return what to warn of after `fit`, each with a parameter and a value to try.
+def check_result(encoder, X, figures, losses):
+    """Return warnings of a useless result, each with a parameter and a value to try.
 
-    `figures` are those of the last epoch on the data X, and `losses` are those of the
-    epochs in which no schedule changes the loss.
+    `figures` are the means that `train_epoch` returned for the last epoch on the data
+    X. `losses` are those of the epochs in which no schedule changes the loss.
     """
     messages, rate = [], encoder.learning_rate_init / 3
     if "active" in figures:

@@ -74,7 +74,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     output_activation : {"auto", "identity", "sigmoid"}, default="identity"
         Nonlinearity of the output. "auto" is "sigmoid" for training data in [0, 1],
-        else "identity".
+        else "identity". A sigmoid gives closer reconstructions of data many of which
+        are 0 or 1, but a classifier often makes less of the codes.
 
     generator : {"convolutional"}, callable or torch.nn.Module, default=None
         What replaces the fully connected generator: "convolutional", transposed
@@ -300,6 +301,9 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return AlphaSchedule(start, self.alpha, self.decay)
 
     def _build(self, X, rescale):
+        # With a sigmoid that starts at the mean, nearly all codes stay in the spike.
+        if self.output_activation_ == "sigmoid" and self._make_prior(self.alpha).smooth:
+            rescale = None
         fitted = super()._build(X, rescale)
         generator, k = fitted["generator_"], self.n_components
         moments = CodeMoments(k, X.shape[1]).to(next(generator.parameters()))
@@ -310,8 +314,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     @property
     def _has_free_scale(self):
         """Whether the prior leaves the scale of codes to the generator, ours."""
-        is_exact = self.spike_scale == 0 or self.n_nonzero_coefs is not None
-        return is_exact and self._generator_is_ours
+        return self._generator_is_ours and not self._make_prior(self.alpha).smooth
 
     def _make_prior(self, alpha):
         slab = self.slab_scale, self.positive_code

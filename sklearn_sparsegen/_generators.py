@@ -24,9 +24,7 @@ _NONLINEARITY = {name: name for name in ACTIVATIONS} | {"identity": "linear"}
 class Rescale(nn.Module):
     """The map `offset + scale * output`, of which nothing is trained.
 
-    It lets the layers before it work on data of mean 0 and variance 1, whatever the
-    unit and the offset of the data are. `offset` has shape (D,), and `scale` is a
-    number.
+    `offset` has shape (D,), and `scale` is a number.
     """
 
     def __init__(self, offset, scale):

@@ -16,9 +16,9 @@ STEP_TOO_LONG = (
 )
 ENERGY_NOT_FINITE = "the energy is not finite; rescale X."
 TOLERANCE_NOT_REACHED = (
-    "Inference stopped at transform_n_steps={n_steps} before it reached "
-    "transform_tol={tol} for {n_failed} of {n_rows} rows ({rows}); increase either, or "
-    "set transform_tol=None to take all steps without a test."
+    "Inference stopped after {n_steps} steps before it reached transform_tol={tol} for "
+    "{n_failed} of {n_rows} rows ({rows}); increase transform_n_steps or "
+    "transform_tol, or set transform_tol=None to take all steps without a test."
 )
 LOSS_NOT_FINITE = (
     "Training diverged in epoch {epoch}: the loss is not finite; reduce "
@@ -50,13 +50,13 @@ UNEQUAL_VARIANCES = (
     "ignore them; scale X, for example with sklearn.preprocessing.StandardScaler."
 )
 LARGE_OFFSET = (
-    "X is large against its spread, so that rounding to {dtype} is felt; subtract the "
-    "mean first, or pass float64."
+    "The mean of X is so large against its spread that rounding to {dtype} changes "
+    "the codes; subtract the mean first, or pass float64."
 )
 NO_SLOPE = (
     "The output of generator does not change with the codes at z = 0, where inference "
-    "starts, so that no code would ever be active; give its layers biases, or use "
-    "init='normal'."
+    "starts, so that no code would ever be active; give its layers biases or more "
+    "units, or use init='normal'."
 )
 EMPTY_CODES = "{share:.0%} of the training rows have no active code; {advice}."
 DENSE_CODES = "{share:.0%} of all codes are active; {advice}."

@@ -15,6 +15,9 @@ class PartialFitMixin:
     def partial_fit(self, X, y=None):
         """Train for one epoch of the schedule on X, from the present state.
 
+        The data of the first call fix the unit and the offset that the generator works
+        with, the value of `sigma="auto"` and that of `output_activation="auto"`.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -37,6 +40,10 @@ class PartialFitMixin:
         -----
         ConvergenceWarning
             If gradient steps end at a higher energy than they started at.
+
+        UserWarning
+            If a sigmoid cannot reach X; in the first call also if features differ
+            greatly in variance or X is too far from zero for its type.
         """
         is_first_call = not hasattr(self, "generator_")
         schedule = self._make_schedule()

@@ -1,13 +1,28 @@
-"""The scale of codes, which an exact spike leaves to the generator."""
+"""The scale of data and of codes, which an exact spike leaves to the generator."""
 
 import math
 
 import torch
+from scipy.special import logit
 
 from ._energy import Autograd
+from ._generators import Rescale
 from ._linear_layers import LinearLayers, linear_layers
 
 _JACOBIAN_ROWS = 512  # rows of a Jacobian that are computed at once
+_LEAST_MEAN = 0.01  # bound of the means that a sigmoid starts at, where it is not flat
+
+
+def output_map(mean, variance, output_activation):
+    """Return what comes after the last layer, so that the output starts at the mean.
+
+    `mean` and `variance` of the features have shape (D,). Before a sigmoid the map adds
+    the log odds of the mean. Otherwise the layers work on data of mean 0 and variance
+    1, whatever the unit and the offset of the data are.
+    """
+    if output_activation == "sigmoid":
+        return Rescale(logit(mean.clip(_LEAST_MEAN, 1 - _LEAST_MEAN)), 1.0)
+    return Rescale(mean, math.sqrt(variance.mean()) or 1.0)
 
 
 @torch.no_grad()

@@ -22,11 +22,6 @@ from sklearn_sparsegen._priors import PointSpikeSlab
 from sklearn_sparsegen._solvers import GradientSteps
 from sklearn_sparsegen._starts import Zeros
 
-# Most fits here are too short for results that are of use; test_checks.py tests this.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
-)
-
 PACKAGE = Path(sklearn_sparsegen.__file__).parent
 Encoder = functools.partial(
     SparseGeneratorEncoder,

@@ -1,4 +1,4 @@
-"""What is said aloud: data of an unsuitable scale, and results that are useless."""
+"""Warnings and errors on the scale of data, and on results that are of no use."""
 
 import re
 import warnings
@@ -9,7 +9,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
-from sklearn_sparsegen._checks import explain_useless
+from sklearn_sparsegen._checks import check_result
 from sklearn_sparsegen.baselines import (
     VAEEncoder,
     VarianceSparseEncoder,
@@ -53,7 +53,7 @@ def test_good_results_give_no_warning(digits, factor, offset):
         ({"learning_rate_init": 3.0}, "worse than their mean"),
     ],
 )
-def test_useless_results_are_told(digits, change, match):
+def test_results_of_no_use_give_a_warning(digits, change, match):
     encoder = SparseGeneratorEncoder(**SMALL | change)
     told = messages_of(encoder.fit, digits)
     (message,) = (message for message in told if re.search(match, message))
@@ -123,13 +123,13 @@ def test_a_loss_that_grew_is_told(digits):
     encoder = VAEEncoder(5, max_iter=1, tol=None, learning_rate_init=0.03)
     messages_of(encoder.fit, digits)
     figures = {"squared_error": 0.0}
-    told = explain_useless(encoder, digits, figures, [62.0, 60.0, 72.0])
+    told = check_result(encoder, digits, figures, [62.0, 60.0, 72.0])
     assert told == [
         "The loss grew from 62 to 72 while no schedule changed it; reduce "
         "learning_rate_init (try 0.01)."
     ]
-    assert explain_useless(encoder, digits, figures, [62.0, 62.1]) == []
-    assert explain_useless(encoder, digits, figures, []) == []
+    assert check_result(encoder, digits, figures, [62.0, 62.1]) == []
+    assert check_result(encoder, digits, figures, []) == []
 
 
 def test_features_of_very_different_variances(digits):
@@ -192,5 +192,5 @@ def test_a_generator_without_a_slope_at_zero(digits, init):
     if init == "normal":
         messages_of(encoder.fit, digits)
         return
-    with pytest.raises(ValueError, match=r"at z = 0.*biases, or use init='normal'"):
+    with pytest.raises(ValueError, match=r"at z = 0.*biases or more units, or use init='normal'"):
         encoder.fit(digits)

@@ -9,11 +9,6 @@ from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 from sklearn_sparsegen.plotting import ReconstructionDisplay
 
-# Most fits here are too short for results that are of use; test_checks.py tests this.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
-)
-
 
 @pytest.fixture
 def small_set(tmp_path, rng):

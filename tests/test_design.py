@@ -26,11 +26,6 @@ from sklearn_sparsegen import (
 from sklearn_sparsegen._proximal import ProximalQuasiNewton
 from sklearn_sparsegen._solvers import GradientSteps
 
-# Most fits here are too short for results that are of use; test_checks.py tests this.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
-)
-
 PACKAGE = Path(sklearn_sparsegen.__file__).parent
 ENCODERS = [
     SparseGeneratorEncoder,

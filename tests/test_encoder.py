@@ -33,11 +33,6 @@ from sklearn_sparsegen._starts import Zeros
 from sklearn_sparsegen._training import AlphaSchedule, train_epoch
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
-# Most fits here are too short for results that are of use; test_checks.py tests this.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
-)
-
 Encoder = functools.partial(
     SparseGeneratorEncoder,
     **PAPER_SETTINGS

@@ -11,11 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._likelihoods import NormalLikelihood
 
-# Most fits here are too short for results that are of use; test_checks.py tests this.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
-)
-
 SIGMA = 0.3
 
 

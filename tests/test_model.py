@@ -16,11 +16,6 @@ from sklearn_sparsegen._solvers import GradientSteps
 from sklearn_sparsegen._starts import Zeros
 from sklearn_sparsegen._training import AlphaSchedule, loss_has_converged, train_epoch
 
-# Most fits here are too short for results that are of use; test_checks.py tests this.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
-)
-
 SIGMA = 0.3
 
 

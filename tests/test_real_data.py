@@ -1,10 +1,13 @@
 """The main job on real images, small enough for every run."""
 
+import pytest
+
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 
 
+@pytest.mark.filterwarnings("error")
 def test_mnist_from_few_codes(data_home):
     images = load_images("mnist", data_home=data_home)
     X_train, X_test = images.X_train[:500], images.X_test[:200]

@@ -1,5 +1,7 @@
 """The scale of data and of codes: sigma from the data, and equal slopes."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sklearn_sparsegen import SparseGeneratorEncoder, _arrays, baselines
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _arrays, baselines
 from sklearn_sparsegen._energy import Autograd, jacobian
 from sklearn_sparsegen._generators import (
     Rescale,
@@ -20,10 +22,6 @@ from sklearn_sparsegen._linear_layers import LinearLayers, forward, linear_layer
 from sklearn_sparsegen._scale import fix_slopes, slopes_at_zero
 from sklearn_sparsegen._starts import CodeMoments
 
-# Fits of few epochs are of no use, which test_checks.py tests.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(Only|The |fit ended|Inference|.*% of (all codes|the training rows))"
-)
 SMALL = {
     "n_components": 12,
     "hidden_layer_sizes": (30,),
@@ -57,6 +55,7 @@ def test_moments_in_pieces(n_rows, monkeypatch, rng):
     assert_allclose(observed, (~np.isnan(X)).mean(0))
 
 
+@pytest.mark.filterwarnings("ignore:fit ended after . epochs, but")
 def test_sigma_is_a_share_of_the_total_variance(fitted, digits):
     total = digits.var(0).sum()
     assert_allclose(fitted.sigma_, np.sqrt(total / 2400))
@@ -77,11 +76,20 @@ def test_sigma_in_a_stream(digits):
     assert encoder.set_params(sigma="auto").partial_fit(digits).sigma_ == sigma
 
 
-@pytest.mark.parametrize("name", ["SparseGeneratorEncoder", *baselines.__all__])
-def test_unit_and_offset_change_nothing(name, digits):
+@pytest.mark.filterwarnings("ignore:fit ended after . epochs, but")
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("SparseGeneratorEncoder", {}),
+        *((name, {}) for name in baselines.__all__),
+        ("VSCEncoder", {"n_pseudo_inputs": 7}),
+    ],
+)
+def test_unit_and_offset_change_nothing(name, settings, digits):
     """Powers of two scale without rounding; other factors change the last digits."""
     cls = getattr(baselines, name, SparseGeneratorEncoder)
     encoder = cls(5, hidden_layer_sizes=(9,), max_iter=2, tol=None, random_state=0)
+    encoder.set_params(**settings)
     codes = encoder.fit_transform(digits)
     reconstruction = encoder.inverse_transform(codes)
     sample = encoder.sample(5)
@@ -107,6 +115,30 @@ def test_unit_and_offset_change_nothing(name, digits):
 
 
 @pytest.mark.parametrize("output_activation", ["identity", "sigmoid"])
+def test_the_output_starts_at_the_mean(output_activation, digits, rng):
+    encoder = SparseGeneratorEncoder(
+        **SMALL | {"max_iter": 5, "learning_rate_init": 1e-300},
+        output_activation=output_activation,
+    ).fit(digits)
+    # Without the random biases of its layers, the generator gives the mean.
+    for name, parameter in encoder.generator_.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.zero_()
+    mean = digits.mean(0)
+    if output_activation == "sigmoid":
+        assert mean.min() == 0
+        mean = mean.clip(0.01, 0.99)
+    assert_allclose(encoder.inverse_transform(np.zeros((1, 12)))[0], mean, rtol=1e-12)
+
+
+def test_the_papers_sigmoid_does_not_start_at_the_mean(digits):
+    """Under a normal spike nearly all codes would then stay in the spike."""
+    encoder = SparseGeneratorEncoder(**PAPER_SETTINGS | SMALL).fit(digits)
+    kinds = [type(module) for module in encoder.generator_]
+    assert kinds == [torch.nn.Linear, torch.nn.ReLU, torch.nn.Linear, torch.nn.Sigmoid]
+
+
+@pytest.mark.parametrize("output_activation", ["identity", "sigmoid"])
 @pytest.mark.parametrize("sizes", [(), (9,)])
 def test_fast_path_with_a_rescaled_output(sizes, output_activation, rng):
     rescale = Rescale(rng.normal(size=6), 3.0)
@@ -118,13 +150,10 @@ def test_fast_path_with_a_rescaled_output(sizes, output_activation, rng):
     ).double()
     layers = linear_layers(network)
     z, gradient = (torch.from_numpy(rng.normal(size=(5, n))) for n in (4, 6))
-    for by_hand, by_autograd in [
-        (LinearLayers(layers, 0.3), Autograd(network, 0.3)),
-    ]:
-        output, pullback = by_hand.output_and_pullback(z, 5)
-        expected, reference = by_autograd.output_and_pullback(z, 5)
-        assert_allclose(output, expected, rtol=1e-12)
-        assert_allclose(pullback(gradient.clone()), reference(gradient), rtol=1e-10)
+    output, pullback = LinearLayers(layers, 0.3).output_and_pullback(z, 5)
+    expected, reference = Autograd(network, 0.3).output_and_pullback(z, 5)
+    assert_allclose(output, expected, rtol=1e-12)
+    assert_allclose(pullback(gradient.clone()), reference(gradient), rtol=1e-10)
     assert_allclose(forward(network, z).detach(), network(z).detach(), rtol=1e-12)
     # A second one, or one before the first layer, is no layer of the fast path.
     assert linear_layers(torch.nn.Sequential(*network, rescale)) is None
@@ -139,9 +168,10 @@ def test_slopes_and_how_they_are_made_equal(convolutional, rng, monkeypatch):
     monkeypatch.setattr("sklearn_sparsegen._scale._JACOBIAN_ROWS", 5)
     # The small part of the mean variance does not scale with each component.
     monkeypatch.setattr("sklearn_sparsegen._starts._RIDGE", 1e-14)
-    factory = mlp_generator
-    if convolutional:
-        factory = lambda k, d: convolutional_generator(k, d, (4, 4), (3, 2))  # noqa: E731
+    images = functools.partial(
+        convolutional_generator, image_shape=(4, 4), channels=(3, 2)
+    )
+    factory = images if convolutional else mlp_generator
     generator = build_generator(factory, 6, 16, seed=0).double()
     _, J = jacobian(generator, torch.zeros(1, 6, dtype=torch.float64))
     slopes = slopes_at_zero(generator, 6)

@@ -92,7 +92,8 @@ def add_recognition(encoder, fitted, X, rescale, n_heads):
     """Add a recognition network to the fitted attributes of an encoder.
 
     It mirrors the fully connected generator, and has `n_heads` outputs per component.
-    It scales its input the other way than `rescale` the output of the generator.
+    First it undoes the map `rescale` of the generator's output, unless a sigmoid
+    follows there.
     """
     sizes = layer_sizes(encoder.hidden_layer_sizes)[::-1]
     source = functools.partial(
@@ -101,9 +102,11 @@ def add_recognition(encoder, fitted, X, rescale, n_heads):
     n_outputs = n_heads * encoder.n_components
     # The generator has the seed itself.
     network = build_generator(source, X.shape[1], n_outputs, encoder._seed + 1)
-    if rescale is not None:
-        offset, scale = -rescale.offset / rescale.scale, 1 / rescale.scale
-        network = torch.nn.Sequential(Rescale(offset, scale), *network)
+    if encoder.output_activation_ == "sigmoid":
+        undo = Rescale(torch.zeros(X.shape[1]), 1.0)
+    else:
+        undo = Rescale(-rescale.offset / rescale.scale, 1 / rescale.scale)
+    network = torch.nn.Sequential(undo, *network)
     network.to(next(fitted["generator_"].parameters()))
     return {**fitted, "recognition_": network}
 

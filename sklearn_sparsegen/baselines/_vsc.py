@@ -188,7 +188,8 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Share of the rows of the last epoch in which each component was active.
 
     pseudo_inputs_ : torch.nn.Embedding or None
-        The pseudo-inputs learned, if there are any.
+        The pseudo-inputs learned, if there are any: data of mean 0 and variance 1, as
+        they are after the first module of `recognition_`.
 
     See Also
     --------
@@ -224,8 +225,10 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
                     f"n_pseudo_inputs={n} must not be above n_samples={len(X)}: each "
                     "starts at a row of X."
                 )
-            rows = np.random.default_rng(self._seed).choice(len(X), n, replace=False)
-            inputs = to_tensor(X[rows], next(fitted["generator_"].parameters()))
+            places = np.random.default_rng(self._seed).choice(len(X), n, replace=False)
+            rows = to_tensor(X[places], next(fitted["generator_"].parameters()))
+            # In the unit of the layers, so that the unit of X does not matter.
+            inputs = fitted["recognition_"][0](rows)
             fitted["pseudo_inputs_"] = torch.nn.Embedding.from_pretrained(
                 inputs, freeze=False
             )
@@ -238,7 +241,8 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         def make_prior():
             if self.pseudo_inputs_ is None:
                 return PointSpikeSlab(self.alpha)
-            return PseudoInputPrior(encode(self.pseudo_inputs_.weight))
+            layers, inputs = self.recognition_[1:], self.pseudo_inputs_.weight
+            return PseudoInputPrior(recognise(layers, family, 3, inputs))
 
         def divergence(posterior, prior):
             if self.pseudo_inputs_ is None:

@@ -96,8 +96,8 @@ def accuracy(features, y, features_test, y_test, seed):
 def recovery(codes, factors):
     """Return the mean correlation of the factors with the codes matched to them."""
     stacked = np.corrcoef(factors.T, codes.T)[: factors.shape[1], factors.shape[1] :]
-    stacked = np.nan_to_num(stacked)
-    return stacked[linear_sum_assignment(-np.abs(stacked))].__abs__().mean()
+    correlation = np.abs(np.nan_to_num(stacked))
+    return correlation[linear_sum_assignment(-correlation)].mean()
 
 
 def measure(X, y, X_test, y_test, factors, seed, parameters):
