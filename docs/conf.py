@@ -1,6 +1,13 @@
 """Configuration of the documentation's build."""
 
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
+
 import sklearn_sparsegen
+
+# An example whose result is of no use must not be published.
+warnings.simplefilter("error", ConvergenceWarning)
 
 project = "sklearn_sparsegen"
 copyright = "2026, the sklearn_sparsegen developers"

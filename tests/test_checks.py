@@ -192,5 +192,7 @@ def test_a_generator_without_a_slope_at_zero(digits, init):
     if init == "normal":
         messages_of(encoder.fit, digits)
         return
-    with pytest.raises(ValueError, match=r"at z = 0.*biases or more units, or use init='normal'"):
+    with pytest.raises(
+        ValueError, match=r"at z = 0.*biases or more units, or use init='normal'"
+    ):
         encoder.fit(digits)

@@ -1,0 +1,81 @@
+"""The code in README and in the user guide runs, and its results are of use."""
+
+import ast
+import re
+import runpy
+import textwrap
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "user_guide.rst").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(autouse=True)
+def without_windows_and_arguments(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["example"])
+    with matplotlib.rc_context():
+        matplotlib.use("agg")
+        yield
+
+
+def run(code, namespace):
+    """Run code; return the value of its last line if that is an expression."""
+    *statements, last = ast.parse(code).body
+    if not isinstance(last, ast.Expr):
+        statements, last = [*statements, last], None
+    exec(compile(ast.Module(statements, []), "snippet", "exec"), namespace)
+    if last is not None:
+        expression = compile(ast.Expression(last.value), "snippet", "eval")
+        return eval(expression, namespace)
+    return None
+
+
+def assert_useful(encoder, X):
+    """Assert what the defaults promise of data that are scaled as the guide says."""
+    codes = encoder.transform(X)
+    assert (codes != 0).any(1).mean() >= 0.95
+    assert (codes != 0).mean() <= 0.2
+    X_hat = encoder.inverse_transform(codes)
+    assert r2_score(X, X_hat, multioutput="variance_weighted") >= 0.8
+
+
+def test_the_first_lines_of_readme():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    accuracy = run(code, names := {})
+    assert_useful(names["model"]["enc"], names["X_test"])
+    pca = make_pipeline(PCA(), clone(names["model"]["clf"]))
+    pca.fit(names["X_train"], names["y_train"])
+    assert accuracy >= pca.score(names["X_test"], names["y_test"]) - 0.02
+
+
+def test_the_example_of_readme():
+    """The means that README shows are true here, but for their last digits."""
+    names = runpy.run_path(ROOT / "examples" / "plot_digits_pipeline.py")
+    shown = re.findall(r"^(.*\S) +([\d.]+) \([\d.]+, [\d.]+\)$", README, re.MULTILINE)
+    assert [name for name, _ in shown] == list(names["figures"])
+    means = {name: np.mean(values) for name, values in names["figures"].items()}
+    for name, value in shown:
+        tolerance = 1.5 if "codes of" in name else 0.015
+        assert abs(means[name] - float(value)) <= tolerance
+    assert means["accuracy, sparse codes"] >= means["accuracy, PCA"] - 0.02
+    assert_useful(names["encoder"], names["X_test"])
+
+
+def test_the_lines_of_the_user_guide():
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", GUIDE)
+    assert len(blocks) == GUIDE.count("code-block:: python") > 3
+    names = {}
+    for block in blocks:
+        run(textwrap.dedent(block), names)
+    assert_useful(names["encoder"], names["X"])
