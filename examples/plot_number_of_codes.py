@@ -9,8 +9,9 @@ number of codes.
 """
 
 # %%
-# The generator is trained under the limit. `transform` may take more steps of inference
-# than training does.
+# The generator is trained under the limit, and ends in a sigmoid, which suits images in
+# [0, 1]. `transform` may take more steps of inference than training does. For images of
+# this unit, a penalty of 0.06 suits the training of the dictionary.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
-X = load_digits().data.astype(np.float32)
+X = load_digits().data.astype(np.float32) / 16
 X_train, X_test = train_test_split(X, random_state=0)
 mean = X_train.mean(0)
 counts = [4, 8, 16]
@@ -30,6 +31,7 @@ for count in counts:
     encoder = SparseGeneratorEncoder(
         n_components=64,
         n_nonzero_coefs=count,
+        output_activation="sigmoid",
         transform_n_steps=50,
         max_iter=40,
         tol=None,
@@ -37,6 +39,7 @@ for count in counts:
     ).fit(X_train)
     dictionary = MiniBatchDictionaryLearning(
         64,
+        alpha=0.06,
         max_iter=100,
         transform_algorithm="omp",
         transform_n_nonzero_coefs=count,
@@ -48,12 +51,13 @@ for count in counts:
         (nonlinear, encoder.inverse_transform(codes)),
         (linear, dictionary.transform(X_test - mean) @ dictionary.components_ + mean),
     ):
-        psnr = peak_signal_noise_ratio(X_test, images.clip(0, 16), data_range=16)
+        psnr = peak_signal_noise_ratio(X_test, images.clip(0, 1))
         method.append(psnr.mean())
     print(f"{count:2} codes: {nonlinear[-1]:.1f} dB, dictionary {linear[-1]:.1f} dB")
 
 # %%
-# The figure shows the mean PSNR of the test images.
+# The figure shows the mean PSNR of the test images. Through the nonlinear generator the
+# same number of codes gives closer reconstructions.
 
 fig, ax = plt.subplots(layout="constrained")
 ax.plot(counts, nonlinear, "o-", label="SparseGeneratorEncoder")
