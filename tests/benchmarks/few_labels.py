@@ -98,9 +98,9 @@ ENCODERS = {
         SparseGeneratorEncoder(**LIMITED, n_nonzero_coefs=20, n_steps=10),
         [3, 10, 30],
     ),
-    "35 of 600": (
-        SparseGeneratorEncoder(**WIDE | {"init": "linear"}),
-        [1, 2, 4, 30],
+    "35 of 600, 10 steps": (
+        SparseGeneratorEncoder(**WIDE | {"init": "linear"}, n_steps=10),
+        [1, 2, 10, 30],
     ),
     "35 of 600, from zeros, 5 steps": (
         SparseGeneratorEncoder(**WIDE, n_steps=5),
