@@ -37,7 +37,8 @@ def float_dtype(X):
 def training_batch_size(batch_size, n_rows):
     """Return the rows of a batch in training; "auto" takes 20 steps per epoch or more.
 
-    Few rows need small batches, so that the weights take enough steps.
+    Few rows need small batches, so that the weights take enough steps, but no batch has
+    fewer than 8 rows.
     """
     return min(max(n_rows // 20, 8), 100) if batch_size == "auto" else batch_size
 
@@ -91,9 +92,12 @@ def moments(X):
     n_rows = max(1, _PIECE_BYTES // (8 * X.shape[1]))
     pieces = list(gen_batches(len(X), n_rows))
     n = sum((~np.isnan(X[piece])).sum(0) for piece in pieces)
+    # A feature that is never observed has mean 0. Sums are taken from the least value
+    # on, so that the variance of a constant feature is exactly 0.
+    least = np.where(n > 0, np.fmin.reduce(X, axis=0), 0).astype(np.float64)
     with np.errstate(over="ignore"):  # the caller looks for infinite variances
-        total = sum(np.nansum(X[piece], axis=0, dtype=np.float64) for piece in pieces)
-        mean = total / np.maximum(n, 1)  # a feature that is never observed has mean 0
+        mean = sum(np.nansum(X[piece] - least, axis=0) for piece in pieces)
+        mean = least + mean / np.maximum(n, 1)
         square = sum(np.nansum((X[piece] - mean) ** 2, axis=0) for piece in pieces)
     return mean, square / np.maximum(n, 1), n / len(X)
 

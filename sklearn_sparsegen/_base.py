@@ -27,6 +27,7 @@ from ._likelihoods import NormalLikelihood
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 from ._random import draw_seed, seeded_noise
 from ._scale import fix_slopes, output_map
+from ._state import unchanged_on_failure
 
 
 @parameters
@@ -139,20 +140,21 @@ class BaseEncoder(
             If features differ greatly in variance, or a sigmoid cannot reach X, or X is
             too far from zero for its type.
         """
-        continues = self.warm_start and hasattr(self, "generator_")
-        schedule = self._make_schedule()
-        X = self._validate(X, reset=not continues)
-        optimizer = self._begin(X, continues)
-        # Without a y, scikit-learn's ScoringMonitor would call no scorer.
-        data = {"estimator": self, "X": X, "y": X if y is None else y}
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(**data)
-        try:
-            messages = self._run_epochs(X, schedule, optimizer, context, data)
-        except KeyboardInterrupt:
-            messages = [_messages.INTERRUPTED.format(epoch=self.n_iter_ + 1)]
-        self._optimizer_state = optimizer.state_dict() if self.warm_start else None
-        context.call_on_fit_task_end(**data, reconstruction_attributes={})
+        with unchanged_on_failure(self):
+            continues = self.warm_start and hasattr(self, "generator_")
+            schedule = self._make_schedule()
+            X = self._validate(X, reset=not continues)
+            optimizer = self._begin(X, continues)
+            # Without a y, scikit-learn's ScoringMonitor would call no scorer.
+            data = {"estimator": self, "X": X, "y": X if y is None else y}
+            context = self._init_callback_context(max_subtasks=self.max_iter)
+            context.call_on_fit_task_begin(**data)
+            try:
+                messages = self._run_epochs(X, schedule, optimizer, context, data)
+            except KeyboardInterrupt:
+                messages = [_messages.INTERRUPTED.format(epoch=self.n_iter_ + 1)]
+            self._optimizer_state = optimizer.state_dict() if self.warm_start else None
+            context.call_on_fit_task_end(**data, reconstruction_attributes={})
         warn_of_convergence(messages)
         return self
 
@@ -160,6 +162,8 @@ class BaseEncoder(
         """Set the fitted attributes before an epoch; return the optimiser."""
         if not continues:
             self._initialise(X)
+        if self.sigma == "auto" and self._auto_sigma == 0:
+            raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
         self.sigma_ = self._auto_sigma if self.sigma == "auto" else float(self.sigma)
         is_sigmoid = self.output_activation_ == "sigmoid" and self._generator_is_ours
         if is_sigmoid and not _arrays.is_in_unit_interval(X):
@@ -175,12 +179,9 @@ class BaseEncoder(
         self._seed = draw_seed(self.random_state)
         mean, variance, observed = _arrays.moments(X)
         check_scale(mean, variance, _arrays.float_dtype(X))
-        total = float(variance.sum())
-        if self.sigma == "auto" and total == 0:
-            raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
-        self._auto_sigma = math.sqrt(total / self._signal_to_noise)
+        self._auto_sigma = math.sqrt(float(variance.sum()) / self._signal_to_noise)
         self._generator_is_ours = not callable(self.generator)
-        # the mean squared distance of a row from the mean, where it is observed
+        # The mean squared distance of a row from the mean, where it is observed.
         self._data_variance = float(variance @ observed)
         rescale = output_map(mean, variance, self.output_activation_)
         vars(self).update(self._build(X, rescale))

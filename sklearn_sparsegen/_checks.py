@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
 from ._arrays import moments
+from ._scale import slopes_at_zero
 
 _STACKLEVEL = 6  # frames from a check before training to the line that called `fit`
 
@@ -27,7 +28,7 @@ def check_scale(mean, variance, dtype):
     if len(varying) and np.median(varying) < 1e-3 * varying.mean():
         warnings.warn(_messages.UNEQUAL_VARIANCES, stacklevel=_STACKLEVEL)
     rounding = np.finfo(dtype).eps * np.abs(mean[varies])
-    if (rounding > 1e-3 * np.sqrt(varying)).any():
+    if (rounding > 1e-3 * np.sqrt(variance.mean())).any():
         message = _messages.LARGE_OFFSET.format(dtype=dtype)
         warnings.warn(message, stacklevel=_STACKLEVEL)
 
@@ -42,7 +43,9 @@ def check_result(encoder, X, figures, losses):
     if "active" in figures:
         share, k = figures["active"].mean(), encoder.n_components_
         n_used = int((figures["active"] > 0).sum())
-        if figures["empty"] > 0.5:
+        if figures["empty"] == 1 and not slopes_at_zero(encoder.generator_, k).any():
+            messages.append(_messages.NO_SLOPE)
+        elif figures["empty"] > 0.5:
             message = _messages.EMPTY_CODES.format(
                 share=figures["empty"], advice=_advice(encoder, 0.5)
             )

@@ -3,14 +3,12 @@
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from . import _messages
 from ._base import BaseEncoder
 from ._mixins import PartialFitMixin, ScoreMixin
 from ._model import Model
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, parameter, parameters
 from ._priors import PointSpikeSlab, SpikeSlab
 from ._proximal import ProximalQuasiNewton, Refinement
-from ._scale import slopes_at_zero
 from ._solvers import GradientSteps
 from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
 from ._training import AlphaSchedule
@@ -62,8 +60,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Standard deviation of the observation noise, in units of X. A smaller value
         gives closer reconstructions and less sparse codes. Where there is a
         `step_size`, it must then be smaller too. "auto" is the root of the total
-        variance of the first training data divided by 2400, or by 600 in methods to
-        compare with. `sigma_` is the value used.
+        variance of the first training data divided by 2400, or by 600 in encoders with
+        a recognition network or a variance hinge. `sigma_` is the value used.
 
     hidden_layer_sizes : array-like of int, default=(400,)
         Number of units of each hidden layer of the generator; `()` makes it linear. If
@@ -125,7 +123,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     alpha : float, default=0.05
         Prior probability of the slab at the end of the schedule, in [0, 1]. A smaller
-        value gives fewer active codes. 1 gives dense codes under a normal prior.
+        value gives fewer active codes. 1 leaves no spike: the prior is normal, or
+        half-normal with `positive_code`.
 
     alpha_init : float, default=1.0
         Start of the schedule of alpha, in [`alpha`, 1]. `alpha_init=alpha` keeps alpha
@@ -307,8 +306,6 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         fitted = super()._build(X, rescale)
         generator, k = fitted["generator_"], self.n_components
         moments = CodeMoments(k, X.shape[1]).to(next(generator.parameters()))
-        if self.init in ("zeros", "linear") and not slopes_at_zero(generator, k).any():
-            raise ValueError(_messages.NO_SLOPE)
         return {**fitted, "code_moments_": moments}
 
     @property

@@ -39,6 +39,14 @@ class Autograd:
         return output.detach(), pullback
 
 
+def evaluate(generator, divisor):
+    """Return the generator in the form of `LinearLayers` if possible, or `Autograd`."""
+    layers = linear_layers(generator)
+    if layers is None:
+        return Autograd(generator, divisor)
+    return LinearLayers(layers, divisor)
+
+
 class DataTerm:
     """The data term of the rows x, as a function of their codes.
 
@@ -52,12 +60,7 @@ class DataTerm:
         self.x = x
         self.row_multiple = row_multiple(generator)
         self._likelihood = likelihood
-        layers = linear_layers(generator)
-        self._generator = (
-            Autograd(generator, likelihood.dispersion)
-            if layers is None
-            else LinearLayers(layers, likelihood.dispersion)
-        )
+        self._generator = evaluate(generator, likelihood.dispersion)
         # On a GPU this test would force a synchronisation. On a CPU x.sum().isnan() is
         # the fastest test for NaN.
         is_complete = x.is_cpu and not x.sum().isnan()
@@ -104,12 +107,23 @@ def linearise(generator, z):
     return z, output, u, pulled
 
 
-def jacobian(generator, z):
-    """Return G(z), of shape (n, D), and its Jacobian at each row, (n, D, k)."""
+def jacobian(generator, z, columns):
+    """Return G(z), of shape (n, D), and columns of its Jacobian at each row.
+
+    `columns` (n, m) are the places of the components; the result has shape (n, D, m).
+    """
     _, output, u, pulled = linearise(generator, z)
-    basis = torch.eye(z.shape[1]).to(z)[:, None].expand(-1, *z.shape)
-    (columns,) = torch.autograd.grad(pulled, u, basis, is_grads_batched=True)
-    return output.detach(), columns.permute(1, 2, 0)
+    parts = [
+        torch.autograd.grad(
+            pulled,
+            u,
+            torch.zeros_like(z).scatter_(1, column[:, None], 1.0),
+            retain_graph=True,
+        )[0]
+        for column in columns.T
+    ]
+    empty = output.new_empty(*output.shape, 0)
+    return output.detach(), torch.stack(parts, 2) if parts else empty
 
 
 def stiffest_direction(z, generator, likelihood):

@@ -124,7 +124,8 @@ def row_multiple(network):
 class LinearLayers:
     """A generator of linear layers, evaluated and differentiated by hand.
 
-    `layers` is what `linear_layers` returns. Their weights are read once, here.
+    `layers` is what `linear_layers` returns. Their weights are read once, here, and a
+    `Rescale` becomes a part of the weight and the bias of the layer before it.
     Gradients are divided by `divisor`.
     """
 

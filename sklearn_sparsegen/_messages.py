@@ -39,24 +39,25 @@ SIGMOID_CANNOT_REACH = (
     "X, or use output_activation='identity'."
 )
 NO_VARIANCE = (
-    "X with n_samples={n_samples} does not vary, so that sigma='auto' has no value; "
-    "pass more data, or a number for sigma."
+    "sigma='auto' has no value, because the first training data do not vary "
+    "(n_samples={n_samples}); pass more data, or a number for sigma."
 )
 SCALE_OUT_OF_RANGE = (
     "The spread of X, {size:.3g}, is outside the range of {dtype}; rescale X."
 )
 UNEQUAL_VARIANCES = (
-    "Most features of X vary less than a thirtieth of the largest ones, so that codes "
-    "ignore them; scale X, for example with sklearn.preprocessing.StandardScaler."
+    "Most features of X have a standard deviation below a thirtieth of the root of the "
+    "mean variance, so that codes ignore them; scale X, for example with "
+    "sklearn.preprocessing.StandardScaler."
 )
 LARGE_OFFSET = (
     "The mean of X is so large against its spread that rounding to {dtype} changes "
     "the codes; subtract the mean first, or pass float64."
 )
 NO_SLOPE = (
-    "The output of generator does not change with the codes at z = 0, where inference "
-    "starts, so that no code would ever be active; give its layers biases or more "
-    "units, or use init='normal'."
+    "No row has an active code, because the output of the generator does not change "
+    "with the codes at z = 0; give its layers biases or more units, or use "
+    "init='normal'."
 )
 EMPTY_CODES = "{share:.0%} of the training rows have no active code; {advice}."
 DENSE_CODES = "{share:.0%} of all codes are active; {advice}."

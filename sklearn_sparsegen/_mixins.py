@@ -6,6 +6,7 @@ from sklearn.base import _fit_context
 from ._arrays import to_array
 from ._checks import warn_of_convergence
 from ._inference import infer_batches
+from ._state import unchanged_on_failure
 
 
 class PartialFitMixin:
@@ -45,12 +46,13 @@ class PartialFitMixin:
             If a sigmoid cannot reach X; in the first call also if features differ
             greatly in variance or X is too far from zero for its type.
         """
-        is_first_call = not hasattr(self, "generator_")
-        schedule = self._make_schedule()
-        X = self._validate(X, reset=is_first_call)
-        optimizer = self._begin(X, continues=not is_first_call)
-        _, messages = self._run_epoch(X, schedule, optimizer)
-        self._optimizer_state = optimizer.state_dict()
+        with unchanged_on_failure(self):
+            is_first_call = not hasattr(self, "generator_")
+            schedule = self._make_schedule()
+            X = self._validate(X, reset=is_first_call)
+            optimizer = self._begin(X, continues=not is_first_call)
+            _, messages = self._run_epoch(X, schedule, optimizer)
+            self._optimizer_state = optimizer.state_dict()
         warn_of_convergence(messages)
         return self
 

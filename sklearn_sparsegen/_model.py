@@ -105,8 +105,8 @@ class Model:
         """Return what training minimises: the data term at inferred codes (Eq. 8).
 
         The results are the loss of each row, for autograd; a dictionary of figures of
-        each row; and the codes whose energy is higher than
-        at the start of inference. `draw(*shape)` returns standard normal values.
+        each row; and the codes whose energy is higher than at the start of inference.
+        `draw(*shape)` returns standard normal values.
         """
         solution = self.infer(x, rows)
         self.check(solution)

@@ -236,12 +236,13 @@ class PointSpikeSlab:
 
     def sample(self, draw):
         uniform = torch.special.ndtr(draw())
-        slab = uniform <= self.alpha
         if self._is_limited(uniform):
             # The number of active entries first, then which ones they are.
-            share = self._log_counts(uniform.shape[1]).softmax(0).cumsum(0)
+            share = self._log_counts(uniform.shape[1]).softmax(0).cumsum(0)[:-1]
             count = (torch.special.ndtr(draw()[:, :1]) > share.to(uniform)).sum(1)
             slab = uniform.argsort(1).argsort(1) < count[:, None]
+        else:
+            slab = uniform <= self.alpha
         z = draw() * self.slab_scale * slab
         return z.abs_() if self.nonnegative else z
 

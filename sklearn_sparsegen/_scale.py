@@ -5,9 +5,8 @@ import math
 import torch
 from scipy.special import logit
 
-from ._energy import Autograd
+from ._energy import evaluate
 from ._generators import Rescale
-from ._linear_layers import LinearLayers, linear_layers
 
 _JACOBIAN_ROWS = 512  # rows of a Jacobian that are computed at once
 _LEAST_MEAN = 0.01  # bound of the means that a sigmoid starts at, where it is not flat
@@ -28,15 +27,14 @@ def output_map(mean, variance, output_activation):
 @torch.no_grad()
 def slopes_at_zero(generator, n_components):
     """Return the norm of each column of the generator's Jacobian at zero, (k,)."""
-    layers = linear_layers(generator)
-    evaluate = Autograd(generator, 1.0) if layers is None else LinearLayers(layers, 1.0)
+    function = evaluate(generator, 1.0)
     origin = next(generator.parameters()).new_zeros(1, n_components)
-    n_features, square = evaluate.output(origin).shape[1], torch.zeros_like(origin[0])
-    # A row for each feature, of which some at a time bound the memory.
+    n_features, square = function.output(origin).shape[1], torch.zeros_like(origin[0])
+    # Features are taken in groups to limit memory.
     for rows in torch.arange(n_features).split(_JACOBIAN_ROWS):
         unit = origin.new_zeros(len(rows), n_features)
         unit[torch.arange(len(rows)), rows] = 1
-        _, pullback = evaluate.output_and_pullback(origin, len(rows))
+        _, pullback = function.output_and_pullback(origin, len(rows))
         square += pullback(unit).square().sum(0)
     return square.sqrt()
 

@@ -156,7 +156,7 @@ class CodeMoments(nn.Module):
         half = torch.linalg.solve_triangular(factor, root.T, upper=False)
         white = torch.linalg.solve_triangular(factor, white, upper=False)
         gain = (half.T @ white / sigma).to(self.mean)
-        code_mean, data_mean = self.mean.tensor_split([k])
+        code_mean, data_mean = self.mean.clone().tensor_split([k])
 
         def mean(x):
             return linear(difference(x, data_mean), -gain, code_mean)

@@ -60,11 +60,10 @@ class ReconstructionDisplay:
         """
         codes = estimator.transform(X)
         images, reconstructions = (
-            rows.reshape(-1, *image_shape)
+            np.reshape(np.asarray(rows), (-1, *image_shape))
             for rows in (X, estimator.inverse_transform(codes))
         )
-        if hasattr(codes, "toarray"):
-            codes = codes.toarray()
+        codes = np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes)
         display = cls(images=images, reconstructions=reconstructions, codes=codes)
         return display.plot()
 
@@ -89,7 +88,7 @@ class ReconstructionDisplay:
             kwargs = {"sharey": "row", "squeeze": False, "layout": "constrained"}
             _, axes = plt.subplots(3, n_images, figsize=size, **kwargs)
         # The scale of grey and colour is that of the images, whatever their unit is.
-        low, high = np.min(self.images), np.max(self.images)
+        low, high = np.nanmin(self.images), np.nanmax(self.images)
         for column, image, reconstruction, code in zip(
             axes.T, self.images, self.reconstructions, self.codes, strict=True
         ):

@@ -1,5 +1,7 @@
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -87,4 +89,35 @@ def test_reconstruction_display(digits, sparse_output):
     expected = encoder.set_params(sparse_output=False).transform(digits[:4])
     assert_array_equal(display.codes, expected)
     assert display.plot(axes=display.axes_).figure_ is display.figure_
+    mpl.pyplot.close("all")
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("container", [list, pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_display_of_data_of_any_form(container, output, digits):
+    mpl.use("agg")
+    encoder = SparseGeneratorEncoder(5, alpha=1.0, max_iter=1, tol=None).fit(digits)
+    X, expected = container(digits[:3].tolist()), encoder.transform(digits[:3])
+    if container is pl.DataFrame:
+        X = pl.DataFrame(digits[:3])
+    encoder.set_output(transform=output)
+    display = ReconstructionDisplay.from_estimator(encoder, X, image_shape=(8, 8))
+    assert_array_equal(display.images.reshape(3, 64), digits[:3])
+    assert_array_equal(display.codes, expected)
+    mpl.pyplot.close("all")
+
+
+def test_display_of_missing_pixels(digits):
+    """Missing pixels stay white, and the others have the scale of grey of the rest."""
+    mpl.use("agg")
+    encoder = SparseGeneratorEncoder(5, alpha=1.0, max_iter=1, tol=None).fit(digits)
+    X = digits[:2].copy()
+    X[0, 20] = np.nan
+    display = ReconstructionDisplay.from_estimator(encoder, X, image_shape=(8, 8))
+    (shown,) = display.axes_[0, 0].images
+    shown = shown.get_array()
+    assert shown.mask.sum() == 1
+    low, high = np.nanmin(X), np.nanmax(X)
+    assert_allclose(shown.compressed(), (np.delete(X[0], 20) - low) / (high - low))
     mpl.pyplot.close("all")

@@ -606,7 +606,7 @@ def test_samples_follow_the_model(digits):
 
 def test_score_does_not_depend_on_the_pieces(fitted, digits, monkeypatch):
     scores = fitted.score_samples(digits[:60])
-    monkeypatch.setattr("sklearn_sparsegen._laplace._JACOBIAN_BYTES", 3 * 64 * 10 * 8)
+    monkeypatch.setattr("sklearn_sparsegen._laplace._PIECE_BYTES", 3 * 64 * 10 * 8)
     assert_allclose(fitted.score_samples(digits[:60]), scores, rtol=1e-12)
 
 
