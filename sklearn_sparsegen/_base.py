@@ -7,7 +7,6 @@ nothing else calls a subclass.
 
 import contextlib
 import math
-import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral
 
@@ -24,6 +23,7 @@ from . import _arrays, _generators, _messages, _training
 from ._checks import check_result, check_scale, warn_of_convergence
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
+from ._modes import in_default_modes
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 from ._random import draw_seed, seeded_noise
 from ._scale import fix_slopes, output_map
@@ -105,6 +105,7 @@ class BaseEncoder(
     def _likelihood(self):
         return NormalLikelihood(self.sigma_)
 
+    @in_default_modes
     @base._fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Learn the generator from data.
@@ -167,7 +168,7 @@ class BaseEncoder(
         self.sigma_ = self._auto_sigma if self.sigma == "auto" else float(self.sigma)
         is_sigmoid = self.output_activation_ == "sigmoid" and self._generator_is_ours
         if is_sigmoid and not _arrays.is_in_unit_interval(X):
-            warnings.warn(_messages.SIGMOID_CANNOT_REACH, stacklevel=4)
+            _messages.warn(_messages.SIGMOID_CANNOT_REACH)
         return self._make_optimizer()
 
     def _initialise(self, X):
@@ -196,12 +197,8 @@ class BaseEncoder(
         _generators.check_generator(
             self.generator_, self.n_components, self.n_features_in_
         )
-        networks = torch.nn.ModuleList(self._networks())
-        optimizer = torch.optim.Adam(networks.parameters(), fused=True)
-        if self._optimizer_state is not None:
-            optimizer.load_state_dict(self._optimizer_state)
-        optimizer.param_groups[0]["lr"] = self.learning_rate_init
-        return optimizer
+        networks, state = self._networks(), self._optimizer_state
+        return _training.make_optimizer(networks, self.learning_rate_init, state)
 
     def _run_epochs(self, X, schedule, optimizer, context, data):
         """Run epochs until there is a reason to stop; return what to warn of."""
@@ -261,6 +258,7 @@ class BaseEncoder(
         fitted = [value for name, value in vars(self).items() if name.endswith("_")]
         return [value for value in fitted if isinstance(value, torch.nn.Module)]
 
+    @in_default_modes
     def transform(self, X):
         """Infer the codes of data.
 
@@ -295,6 +293,7 @@ class BaseEncoder(
             parts.append(sparse.csr_array(part) if as_csr else part)
         return sparse.vstack(parts, format="csr") if as_csr else np.concatenate(parts)
 
+    @in_default_modes
     def inverse_transform(self, X):
         """Generate data from codes.
 
@@ -334,6 +333,7 @@ class BaseEncoder(
             parts.append(part.astype(_arrays.float_dtype(Z), copy=False))
         return np.concatenate(parts)
 
+    @in_default_modes
     @torch.no_grad()
     def sample(self, n_samples=1):
         """Sample data from the model (Eq. 2): codes from the prior, noise added.

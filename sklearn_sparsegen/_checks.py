@@ -1,7 +1,5 @@
 """Checks of the scale of data before training, and of the result after it."""
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
@@ -9,13 +7,11 @@ from . import _messages
 from ._arrays import moments
 from ._scale import slopes_at_zero
 
-_STACKLEVEL = 6  # frames from a check before training to the line that called `fit`
-
 
 def check_scale(mean, variance, dtype):
     """Raise a ValueError for data outside the range of floats.
 
-    Warn, at the line that called `fit`, of features of very different variances, and of
+    Warn of features of very different variances, and of
     a mean so large that rounding changes the data. `mean` and `variance` of features
     have shape (D,).
     """
@@ -26,11 +22,10 @@ def check_scale(mean, variance, dtype):
     varies = variance > 0
     varying = variance[varies]
     if len(varying) and np.median(varying) < 1e-3 * varying.mean():
-        warnings.warn(_messages.UNEQUAL_VARIANCES, stacklevel=_STACKLEVEL)
+        _messages.warn(_messages.UNEQUAL_VARIANCES)
     rounding = np.finfo(dtype).eps * np.abs(mean[varies])
     if (rounding > 1e-3 * np.sqrt(variance.mean())).any():
-        message = _messages.LARGE_OFFSET.format(dtype=dtype)
-        warnings.warn(message, stacklevel=_STACKLEVEL)
+        _messages.warn(_messages.LARGE_OFFSET.format(dtype=dtype))
 
 
 def check_result(encoder, X, figures, losses):
@@ -93,6 +88,5 @@ def _advice(encoder, factor):
 
 
 def warn_of_convergence(messages):
-    """Warn with each message, at the line that called a method of the encoder."""
     for message in messages:
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        _messages.warn(message, ConvergenceWarning)

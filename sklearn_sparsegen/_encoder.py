@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import BaseEncoder
 from ._mixins import PartialFitMixin, ScoreMixin
 from ._model import Model
+from ._modes import in_default_modes
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, parameter, parameters
 from ._priors import PointSpikeSlab, SpikeSlab
 from ._proximal import ProximalQuasiNewton, Refinement
@@ -352,6 +353,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
             data_variance=self._data_variance if self._has_free_scale else None,
         )
 
+    @in_default_modes
     def slab_proba(self, X):
         """Return the posterior probability that each entry of given codes is active.
 

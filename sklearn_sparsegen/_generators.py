@@ -59,7 +59,7 @@ def mlp_generator(
     torch.Size([3, 64])
     """
     sizes = (n_components, *hidden_layer_sizes, n_features)
-    linear = [nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes)]
+    linear = [nn.Linear(*pair, dtype=torch.float32) for pair in pairwise(sizes)]
     # Hidden layers start at He's scale. The default scale of torch is smaller, and the
     # reconstructions are worse at the same number of active codes. The biases must not
     # all be zero: a ReLU without bias has no slope at z = 0, where inference starts.
@@ -119,14 +119,15 @@ def convolutional_generator(
             "another generator."
         )
     size = (channels[0], height // scale, width // scale)
-    linear = nn.Linear(n_components, math.prod(size))
+    linear = nn.Linear(n_components, math.prod(size), dtype=torch.float32)
     # He's scale, as in the fully connected generator. Because the stride is 2, a value
     # of the next layer depends on a quarter of the entries of a 4 x 4 kernel.
     gain = nn.init.calculate_gain(_NONLINEARITY[activation])
     nn.init.normal_(linear.weight, std=gain / math.sqrt(n_components))
     layers = [linear, nn.Unflatten(1, size)]
     for n_in, n_out in pairwise((*channels, n_channels)):
-        convolution = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)
+        kernel = {"kernel_size": 4, "stride": 2, "padding": 1}
+        convolution = nn.ConvTranspose2d(n_in, n_out, **kernel, dtype=torch.float32)
         nn.init.normal_(convolution.weight, std=gain / math.sqrt(n_in * 4))
         layers += [ACTIVATIONS[activation](), convolution]
     layers += [_ToRows(), *([] if rescale is None else [rescale])]

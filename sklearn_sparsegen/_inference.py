@@ -1,11 +1,10 @@
 """Inference of the codes of an array, batch by batch."""
 
-import warnings
-
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from . import _messages
 from ._arrays import inference_batch_size, pad_rows, tensor_batches, to_array
 
 
@@ -38,4 +37,4 @@ def infer_batches(model, X, batch_size, refinement=None):
         rows, codes = zip(*parts, strict=True)
         rows = np.unique(np.concatenate(rows))
         message = solver.explain(torch.cat(codes), rows, len(X), model)
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        _messages.warn(message, ConvergenceWarning)

@@ -1,4 +1,22 @@
-"""The texts of warnings and errors about training and inference, to be formatted."""
+"""The texts of warnings and errors, to be formatted, and how to warn."""
+
+import sys
+import warnings
+
+_INTERNAL = "sklearn_sparsegen", "sklearn", "joblib", "contextlib"
+
+
+def warn(message, category=UserWarning):
+    """Warn at the line of the user's code from which the library was called."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and _package(frame) in _INTERNAL:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _package(frame):
+    return frame.f_globals.get("__name__", "").partition(".")[0]
+
 
 PRIOR_WITHOUT_GRADIENT = (
     "The gradient and langevin solvers need a prior with a gradient; under "

@@ -6,12 +6,14 @@ from sklearn.base import _fit_context
 from ._arrays import to_array
 from ._checks import warn_of_convergence
 from ._inference import infer_batches
+from ._modes import in_default_modes
 from ._state import unchanged_on_failure
 
 
 class PartialFitMixin:
     """Mixin of encoders that can learn from one part of the data after another."""
 
+    @in_default_modes
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Train for one epoch of the schedule on X, from the present state.
@@ -60,6 +62,7 @@ class PartialFitMixin:
 class ScoreMixin:
     """Mixin of encoders that estimate the log-likelihood of data."""
 
+    @in_default_modes
     def score_samples(self, X):
         r"""Estimate the log-likelihood of each row.
 

@@ -130,7 +130,8 @@ class SpikeSlab:
     def sample(self, draw):
         # "<=" gives the slab at alpha = 1 even where ndtr rounds to 1.
         slab = torch.special.ndtr(draw()) <= self.alpha
-        z = draw() * torch.where(slab, self.slab_scale, self.spike_scale)
+        z = draw()
+        z = torch.where(slab, self.slab_scale * z, self.spike_scale * z)
         return z.abs_() if self.nonnegative else z
 
     def _spike_logit(self, z, out=None):

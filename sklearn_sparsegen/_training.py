@@ -9,6 +9,16 @@ import torch
 _PATIENCE = 5  # epochs, in one of which the loss must fall
 
 
+def make_optimizer(networks, learning_rate, state=None):
+    """Return Adam for the weights of some modules, from the state of an earlier one."""
+    weights = torch.nn.ModuleList(networks).parameters()
+    optimizer = torch.optim.Adam(weights, fused=True)
+    if state is not None:
+        optimizer.load_state_dict(state)
+    optimizer.param_groups[0]["lr"] = learning_rate
+    return optimizer
+
+
 # Without it, a KeyboardInterrupt while torch has gradients off would leave them off.
 @torch.enable_grad()
 def train_epoch(model, batches, optimizer, draw):

@@ -255,18 +255,6 @@ def test_interrupted_epoch_does_not_lower_alpha_twice(digits):
 
 
 @pytest.mark.parametrize("solver", ["gradient", "proximal"])
-def test_default_type_of_tensors_has_no_effect(digits, solver):
-    X = digits[:60].astype(np.float32)
-    torch.set_default_dtype(torch.float64)
-    try:
-        codes = Short(solver=solver).fit(X).transform(X)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert codes.dtype == np.float32
-    assert np.isfinite(codes).all()
-
-
-@pytest.mark.parametrize("solver", ["gradient", "proximal"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_that_are_not_finite_are_an_error(digits, solver, dtype):
     X = digits[:60].astype(dtype)
