@@ -40,12 +40,12 @@ def training_batch_size(batch_size, n_rows):
     Few rows need small batches, so that the weights take enough steps, but no batch has
     fewer than 8 rows.
     """
-    return min(max(n_rows // 20, 8), 100) if batch_size == "auto" else batch_size
+    return min(max(n_rows // 20, 8), 100) if batch_size == "auto" else int(batch_size)
 
 
 def inference_batch_size(batch_size):
     """Return the rows of a batch in inference; codes do not depend on it."""
-    return 500 if batch_size == "auto" else batch_size
+    return 500 if batch_size == "auto" else int(batch_size)
 
 
 def to_tensor(array, like):

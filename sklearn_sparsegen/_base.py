@@ -20,14 +20,14 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
-from ._checks import check_result, check_scale, warn_of_convergence
+from ._checks import check_result, check_scale, check_sigma, warn_of_convergence
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._modes import in_default_modes
-from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
+from ._parameters import ANY_POSITIVE, COUNT, NON_NEGATIVE, parameter, parameters
 from ._random import draw_seed, seeded_noise
 from ._scale import fix_slopes, output_map
-from ._state import unchanged_on_failure
+from ._state import check_fixed, fixed_values, unchanged_on_failure
 
 
 @parameters
@@ -40,17 +40,21 @@ class BaseEncoder(
 ):
     """Base of the encoders; `SparseGeneratorEncoder` describes the parameters."""
 
-    n_components: int = parameter(200, COUNT, kw_only=False)
-    sigma: float | str = parameter("auto", StrOptions({"auto"}), POSITIVE)
-    hidden_layer_sizes: tuple = parameter((400,), "array-like", COUNT)
-    activation: str = parameter("relu", StrOptions(set(_generators.ACTIVATIONS)))
-    output_activation: str = parameter(
-        "identity", StrOptions({"auto", "identity", "sigmoid"})
+    n_components: int = parameter(200, COUNT, kw_only=False, fixed=True)
+    sigma: float | str = parameter("auto", StrOptions({"auto"}), ANY_POSITIVE)
+    hidden_layer_sizes: tuple = parameter((400,), "array-like", COUNT, fixed=True)
+    activation: str = parameter(
+        "relu", StrOptions(set(_generators.ACTIVATIONS)), fixed=True
     )
-    generator: object = parameter(None, StrOptions({"convolutional"}), callable, None)
-    image_shape: tuple | None = parameter(None, "array-like", None)
+    output_activation: str = parameter(
+        "identity", StrOptions({"auto", "identity", "sigmoid"}), fixed=True
+    )
+    generator: object = parameter(
+        None, StrOptions({"convolutional"}), callable, None, fixed=True
+    )
+    image_shape: tuple | None = parameter(None, "array-like", None, fixed=True)
     max_iter: int = parameter(200, COUNT)
-    learning_rate_init: float = parameter(0.001, POSITIVE)
+    learning_rate_init: float = parameter(0.001, ANY_POSITIVE)
     batch_size: int | str = parameter("auto", StrOptions({"auto"}), COUNT)
     shuffle: bool = parameter(True, "boolean")
     tol: float | None = parameter(0.005, NON_NEGATIVE, None)
@@ -84,10 +88,11 @@ class BaseEncoder(
             output_activation=self.output_activation_,
             rescale=rescale,
         )
-        k = self.n_components
+        k = self.n_components_
         generator = _generators.build_generator(source, k, X.shape[1], self._seed)
         device, dtype = _arrays.resolve_device(self.device), _arrays.float_dtype(X)
         generator.to(device, getattr(torch, dtype.name))
+        _generators.check_generator(generator, k, X.shape[1])
         if rescale is not None and self._generator_is_ours:
             fix_slopes(generator, k, self._data_variance, n_active=k)
         return {"generator_": generator}
@@ -161,15 +166,17 @@ class BaseEncoder(
 
     def _begin(self, X, continues):
         """Set the fitted attributes before an epoch; return the optimiser."""
-        if not continues:
+        if continues:
+            check_fixed(self)
+        else:
             self._initialise(X)
-        if self.sigma == "auto" and self._auto_sigma == 0:
-            raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
         self.sigma_ = self._auto_sigma if self.sigma == "auto" else float(self.sigma)
+        check_sigma(self, X)
         is_sigmoid = self.output_activation_ == "sigmoid" and self._generator_is_ours
         if is_sigmoid and not _arrays.is_in_unit_interval(X):
             _messages.warn(_messages.SIGMOID_CANNOT_REACH)
-        return self._make_optimizer()
+        networks, state = self._networks(), self._optimizer_state
+        return _training.make_optimizer(networks, self.learning_rate_init, state)
 
     def _initialise(self, X):
         """Set all fitted attributes to their values before the first epoch."""
@@ -178,6 +185,7 @@ class BaseEncoder(
             is_unit = _arrays.is_in_unit_interval(X)
             self.output_activation_ = "sigmoid" if is_unit else "identity"
         self._seed = draw_seed(self.random_state)
+        self.n_components_ = int(self.n_components)
         mean, variance, observed = _arrays.moments(X)
         check_scale(mean, variance, _arrays.float_dtype(X))
         self._auto_sigma = math.sqrt(float(variance.sum()) / self._signal_to_noise)
@@ -186,19 +194,11 @@ class BaseEncoder(
         self._data_variance = float(variance @ observed)
         rescale = output_map(mean, variance, self.output_activation_)
         vars(self).update(self._build(X, rescale))
-        self.n_components_ = self.n_components
+        self._fixed_values = fixed_values(self)
         self.n_iter_ = 0
         self.loss_curve_ = []
         vars(self).pop("n_active_curve_", None)
         self._optimizer_state = None
-
-    def _make_optimizer(self):
-        # After set_params(n_components=...) the codes no longer fit the generator.
-        _generators.check_generator(
-            self.generator_, self.n_components, self.n_features_in_
-        )
-        networks, state = self._networks(), self._optimizer_state
-        return _training.make_optimizer(networks, self.learning_rate_init, state)
 
     def _run_epochs(self, X, schedule, optimizer, context, data):
         """Run epochs until there is a reason to stop; return what to warn of."""

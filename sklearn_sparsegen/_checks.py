@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
-from ._arrays import moments
+from ._arrays import float_dtype, moments
 from ._scale import slopes_at_zero
 
 
@@ -15,8 +15,7 @@ def check_scale(mean, variance, dtype):
     a mean so large that rounding changes the data. `mean` and `variance` of features
     have shape (D,).
     """
-    limit = np.sqrt(np.finfo(dtype).max) / 1e4
-    size = np.sqrt(variance.sum())
+    size, limit = np.sqrt(variance.sum()), _largest(dtype)
     if not size < limit or 0 < size < 1 / limit:
         raise ValueError(_messages.SCALE_OUT_OF_RANGE.format(size=size, dtype=dtype))
     varies = variance > 0
@@ -26,6 +25,20 @@ def check_scale(mean, variance, dtype):
     rounding = np.finfo(dtype).eps * np.abs(mean[varies])
     if (rounding > 1e-3 * np.sqrt(variance.mean())).any():
         _messages.warn(_messages.LARGE_OFFSET.format(dtype=dtype))
+
+
+def check_sigma(encoder, X):
+    """Raise a ValueError if sigma is 0, or its square outside the range of floats."""
+    sigma, dtype = encoder.sigma_, float_dtype(X)
+    if sigma == 0:
+        raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
+    if not 1 / _largest(dtype) < sigma < _largest(dtype):
+        raise ValueError(_messages.SIGMA_OUT_OF_RANGE.format(sigma=sigma, dtype=dtype))
+
+
+def _largest(dtype):
+    """Return the largest number whose square is well within the range of floats."""
+    return np.sqrt(np.finfo(dtype).max) / 1e4
 
 
 def check_result(encoder, X, figures, losses):

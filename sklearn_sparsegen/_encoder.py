@@ -1,6 +1,8 @@
 """SparseGeneratorEncoder, the model of Li and Han."""
 
-from sklearn.utils._param_validation import StrOptions
+from numbers import Real
+
+from sklearn.utils._param_validation import Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseEncoder
@@ -274,7 +276,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     alpha: float = parameter(0.05, SHARE)
     alpha_init: float = parameter(1.0, SHARE)
     decay: float = parameter(0.033, NON_NEGATIVE)
-    spike_scale: float = parameter(0.0, NON_NEGATIVE)
+    spike_scale: float = parameter(0.0, Options(Real, {0.0}), POSITIVE)
     slab_scale: float = parameter(1.0, POSITIVE)
     positive_code: bool = parameter(True, "boolean")
     solver: str = parameter(
@@ -305,7 +307,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         if self.output_activation_ == "sigmoid" and self._make_prior(self.alpha).smooth:
             rescale = None
         fitted = super()._build(X, rescale)
-        generator, k = fitted["generator_"], self.n_components
+        generator, k = fitted["generator_"], self.n_components_
         moments = CodeMoments(k, X.shape[1]).to(next(generator.parameters()))
         return {**fitted, "code_moments_": moments}
 

@@ -105,7 +105,7 @@ def convolutional_generator(
         isinstance(size, Integral) and size > 0 for size in image_shape
     ):
         raise ValueError(f"{given} must hold two or three integers above 0.")
-    height, width, n_channels = (*image_shape, 1)[:3]
+    height, width, n_channels = map(int, (*image_shape, 1)[:3])
     n_values = height * width * n_channels
     if n_values != n_features:
         raise ValueError(
@@ -146,7 +146,7 @@ def resolve_source(generator, hidden_layer_sizes, image_shape, **layers):
 
 
 def build_generator(source, n_components, n_features, seed):
-    """Return a generator from a factory, or a copy of a module, after checking it.
+    """Return a generator from a factory, or a copy of a module.
 
     A factory is a function `(n_components, n_features) -> torch.nn.Module`; what is
     random in it depends on `seed`. The generator is in evaluation mode, because dropout
@@ -164,19 +164,68 @@ def build_generator(source, n_components, n_features, seed):
         )
     if not any(parameter.requires_grad for parameter in generator.parameters()):
         raise ValueError("generator has no parameter to train.")
-    check_generator(generator.eval(), n_components, n_features)
-    return generator
+    return generator.eval()
 
 
 def check_generator(generator, n_components, n_features):
-    """Raise a ValueError unless `generator` maps such codes to such rows of data."""
+    """Raise a ValueError unless `generator` maps such codes to such rows of data.
+
+    The output must have a first and a second derivative by the codes, and the module no
+    values that only training mode updates.
+    """
     parameter = next(generator.parameters())
-    codes = torch.zeros(2, n_components, dtype=parameter.dtype, device=parameter.device)
-    expected = f"must map codes of shape (2, {n_components}) to (2, {n_features})"
+    like = {"dtype": parameter.dtype, "device": parameter.device}
+    codes = torch.zeros(2, n_components, **like)
+    expected = f"generator must map codes of shape (2, {n_components}) to "
+    expected += f"a {parameter.dtype} tensor of shape (2, {n_features})"
     try:
         with torch.no_grad():
-            shape = tuple(generator(codes).shape)
+            output = generator(codes)
+    except Exception as error:
+        raise ValueError(f"{expected}, but it failed: {error}") from error
+    if not isinstance(output, torch.Tensor):
+        raise ValueError(f"{expected}, but it gave a {type(output).__name__}.")
+    if output.shape != (2, n_features) or output.dtype != parameter.dtype:
+        found = f"a {output.dtype} tensor of shape {tuple(output.shape)}"
+        raise ValueError(f"{expected}, but it gave {found}.")
+    if not output.isfinite().all():
+        raise ValueError("The output of generator is not finite at codes of zeros.")
+    _check_modes(generator, n_components)
+    _check_derivatives(generator, codes)
+
+
+def _check_derivatives(generator, codes):
+    """Raise a ValueError unless the output has two derivatives by the codes."""
+    try:
+        with torch.enable_grad():
+            output = generator(codes.requires_grad_())
+            u = torch.zeros_like(output, requires_grad=True)
+            (pulled,) = torch.autograd.grad(output, codes, u, create_graph=True)
+            torch.autograd.grad(pulled.sum(), u)
     except RuntimeError as error:
-        raise ValueError(f"generator {expected}, but it failed: {error}") from error
-    if shape != (2, n_features):
-        raise ValueError(f"generator {expected}, but it gave {shape}.")
+        raise ValueError(
+            "generator must have a first and a second derivative by the codes, which "
+            "inference and the score need, and must not change the codes in place; "
+            f"PyTorch says: {error}"
+        ) from error
+
+
+def _check_modes(generator, n_components):
+    """Raise a ValueError if `generator` has values that only training mode updates.
+
+    Generators are used in evaluation mode, because batch statistics would let rows
+    interact. Spectral normalisation would then keep the norms that it started with.
+    """
+    trial = copy.deepcopy(generator).train()
+    before = [buffer.clone() for buffer in trial.buffers()]
+    parameter = next(trial.parameters())
+    codes = torch.arange(4 * n_components).to(parameter).cos().view(4, n_components)
+    with torch.no_grad(), SeededRandomness(0):
+        trial(codes)
+    for (name, after), value in zip(trial.named_buffers(), before, strict=True):
+        if not torch.equal(after, value):
+            raise ValueError(
+                f"generator updates {name} in training mode only, as batch and "
+                "spectral normalisation do, but it is used in evaluation mode; use "
+                "layers that are the same in both modes, for example LayerNorm."
+            )

@@ -32,7 +32,7 @@ STEP_TOO_LONG = (
     "step_size={step_size} is too long for {likelihood} and this generator; a "
     "step_size below {stable:.2g} is stable here. {remedies}"
 )
-ENERGY_NOT_FINITE = "the energy is not finite; rescale X."
+ENERGY_NOT_FINITE = "the energy is not finite; rescale X, or increase sigma."
 TOLERANCE_NOT_REACHED = (
     "Inference stopped after {n_steps} steps before it reached transform_tol={tol} for "
     "{n_failed} of {n_rows} rows ({rows}); increase transform_n_steps or "
@@ -52,6 +52,10 @@ LOSS_STILL_FALLS = (
     "fit ended at max_iter={max_iter} epochs before the loss converged to tol={tol}; "
     "increase either, or set tol=None to train for max_iter epochs without a test."
 )
+FIXED = (
+    "{name}={value} cannot take effect, because training continues with "
+    "{name}={before}; set it back, or call fit with warm_start=False."
+)
 SIGMOID_CANNOT_REACH = (
     "output_activation='sigmoid' cannot reach the values of X outside [0, 1]; rescale "
     "X, or use output_activation='identity'."
@@ -62,6 +66,9 @@ NO_VARIANCE = (
 )
 SCALE_OUT_OF_RANGE = (
     "The spread of X, {size:.3g}, is outside the range of {dtype}; rescale X."
+)
+SIGMA_OUT_OF_RANGE = (
+    "sigma={sigma:.3g} is outside the range of {dtype}; set another one, or rescale X."
 )
 UNEQUAL_VARIANCES = (
     "Most features of X have a standard deviation below a thirtieth of the root of the "

@@ -1,7 +1,6 @@
 """Methods that some encoders have and others do not."""
 
 import numpy as np
-from sklearn.base import _fit_context
 
 from ._arrays import to_array
 from ._checks import warn_of_convergence
@@ -14,7 +13,6 @@ class PartialFitMixin:
     """Mixin of encoders that can learn from one part of the data after another."""
 
     @in_default_modes
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Train for one epoch of the schedule on X, from the present state.
 
@@ -48,6 +46,7 @@ class PartialFitMixin:
             If a sigmoid cannot reach X; in the first call also if features differ
             greatly in variance or X is too far from zero for its type.
         """
+        self._validate_params()
         with unchanged_on_failure(self):
             is_first_call = not hasattr(self, "generator_")
             schedule = self._make_schedule()

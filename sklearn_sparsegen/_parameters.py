@@ -5,15 +5,28 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval
 
-COUNT = Interval(Integral, 1, None, closed="left")
-POSITIVE = Interval(Real, 0, None, closed="neither")
-NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+
+class _Count(Interval):
+    """Whole numbers above 0, without True, which is one for Python."""
+
+    def is_satisfied_by(self, value):
+        return not isinstance(value, bool) and super().is_satisfied_by(value)
+
+
+COUNT = _Count(Integral, 1, None, closed="left")
+# The squares of numbers within these bounds, and their inverses, fit into float32.
+POSITIVE = Interval(Real, 1e-9, 1e9, closed="both")
+NON_NEGATIVE = Interval(Real, 0, 1e9, closed="both")
+ANY_POSITIVE = Interval(Real, 0, None, closed="neither")
 SHARE = Interval(Real, 0, 1, closed="both")
 
 
-def parameter(default, *constraints, kw_only=True):
-    """Declare a parameter with its default and scikit-learn's constraints."""
-    metadata = {"constraints": list(constraints)}
+def parameter(default, *constraints, kw_only=True, fixed=False):
+    """Declare a parameter with its default and scikit-learn's constraints.
+
+    `fixed` parameters act where training starts, and cannot change where it continues.
+    """
+    metadata = {"constraints": list(constraints), "fixed": fixed}
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
@@ -24,7 +37,7 @@ def parameters(cls):
     form. The parameters of the base class come first.
     """
     cls = dataclasses.dataclass(eq=False, repr=False)(cls)
-    cls._parameter_constraints = {
-        field.name: field.metadata["constraints"] for field in dataclasses.fields(cls)
-    }
+    fields = dataclasses.fields(cls)
+    cls._parameter_constraints = {f.name: f.metadata["constraints"] for f in fields}
+    cls._fixed_parameters = [f.name for f in fields if f.metadata["fixed"]]
     return cls

@@ -27,8 +27,10 @@ class SeededRandomness(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        if "generator" in func.overloadpacket.overloads():  # rand, randn, randint, ...
-            func = func.overloadpacket.generator
+        # rand, randn, randint and others have a second form, which takes a generator.
+        name, packet = func._overloadname, func.overloadpacket
+        name = "generator" if name == "default" else f"{name}_generator"
+        func = getattr(packet, name) if name in packet.overloads() else func
         if any(argument.name == "generator" for argument in func._schema.arguments):
             kwargs["generator"] = kwargs.get("generator") or self.generator
         return func(*args, **kwargs)

@@ -291,7 +291,7 @@ def test_warm_start_continues(init, digits):
     assert_same(whole, halves)
     with pytest.raises(ValueError, match="features"):
         halves.fit(digits[:, 1:])
-    with pytest.raises(ValueError, match="generator must map"):
+    with pytest.raises(ValueError, match="n_components=3 cannot take effect"):
         halves.set_params(n_components=3).fit(digits)
 
 

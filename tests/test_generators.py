@@ -7,11 +7,14 @@ from numpy.testing import assert_allclose
 from scipy import signal
 from torch import nn
 
+from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen._generators import (
     build_generator,
+    check_generator,
     convolutional_generator,
     mlp_generator,
 )
+from sklearn_sparsegen._random import SeededRandomness
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
@@ -129,7 +132,7 @@ def test_module_is_copied():
 
 
 def test_evaluation_mode():
-    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout())
+    module = nn.Sequential(nn.Linear(3, 4), nn.Dropout())
     assert module.training
     assert not build_generator(module, 3, 4, seed=0).training
     assert module.training
@@ -142,7 +145,7 @@ def test_evaluation_mode():
         (
             lambda k, d: nn.Linear(k, d + 1),
             ValueError,
-            r"to \(2, 4\), .* gave \(2, 5\)",
+            r"of shape \(2, 4\), but it gave .* of shape \(2, 5\)",
         ),
         (lambda k, d: nn.Linear(k + 1, d), ValueError, "generator must map .* failed"),
         (lambda k, d: nn.Flatten(0), ValueError, "no parameter to train"),
@@ -151,8 +154,90 @@ def test_evaluation_mode():
     ],
 )
 def test_what_a_source_may_be(source, error, match):
+    def build():
+        check_generator(build_generator(source, 3, 4, seed=0), 3, 4)
+
     if error is None:
-        assert build_generator(source, 3, 4, seed=0)(torch.zeros(1, 3)).shape == (1, 4)
+        build()
     else:
         with pytest.raises(error, match=match):
-            build_generator(source, 3, 4, seed=0)
+            build()
+
+
+class Own(nn.Linear):
+    def __init__(self, k, d, change):
+        super().__init__(k, d)
+        self.change = change
+
+    def forward(self, z):
+        return self.change(super().forward(z))
+
+
+class InPlace(nn.Linear):
+    def forward(self, z):
+        return super().forward(z.mul_(2))
+
+
+class OneDerivative(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y):
+        return 2 * y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+@pytest.mark.parametrize(
+    ("module", "match"),
+    [
+        (Own(3, 4, lambda y: (y, y)), "gave a tuple"),
+        (Own(3, 4, lambda y: y.detach()), "a first and a second derivative"),
+        (Own(3, 4, lambda y: 0 * y.detach() + 1), "a first and a second derivative"),
+        (Own(3, 4, OneDerivative.apply), "a first and a second derivative"),
+        (Own(3, 4, lambda y: y + 0j), "gave a torch.complex64 tensor"),
+        (Own(3, 4, lambda y: y.double()), "gave a torch.float64 tensor"),
+        (Own(3, 4, lambda y: y / 0), "not finite"),
+        (Own(3, 4, lambda y: y["x"]), "but it failed"),
+        (InPlace(3, 4), "must not change the codes in place"),
+        (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "1.running_mean .*LayerN"),
+        (nn.utils.spectral_norm(nn.Linear(3, 4)), "weight_u in training mode only"),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)), "training mode"),
+    ],
+)
+def test_generators_that_cannot_be_used(module, match):
+    with pytest.raises(ValueError, match=match):
+        check_generator(build_generator(module, 3, 4, seed=0), 3, 4)
+    X = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    encoder = SparseGeneratorEncoder(3, generator=module)
+    with pytest.raises(ValueError, match=match):
+        encoder.fit(X)
+    assert not hasattr(encoder, "generator_")
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: torch.rand(3),
+        lambda: torch.randn(3),
+        lambda: torch.randint(5, (3,)),
+        lambda: torch.randint(2, 5, (3,)),
+        lambda: torch.randperm(5),
+        lambda: torch.normal(0.0, 1.0, (3,)),
+        lambda: torch.normal(torch.zeros(3), 1.0),
+        lambda: torch.bernoulli(torch.full((3,), 0.5)),
+        lambda: torch.multinomial(torch.ones(5), 3),
+        lambda: torch.rand_like(torch.zeros(3)),
+        lambda: torch.empty(3).uniform_(),
+    ],
+)
+def test_what_a_factory_draws_depends_on_the_seed(draw):
+    def values(seed):
+        with SeededRandomness(seed):
+            return torch.stack([draw() for _ in range(5)])
+
+    state = torch.random.get_rng_state()
+    assert torch.equal(values(0), values(0))
+    assert not torch.equal(values(0), values(1))
+    assert torch.equal(torch.random.get_rng_state(), state)

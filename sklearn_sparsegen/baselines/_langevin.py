@@ -128,7 +128,7 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
     def _build(self, X, rescale):
         return {
             **super()._build(X, rescale),
-            "codes_": np.empty((0, self.n_components)),
+            "codes_": np.empty((0, self.n_components_)),
         }
 
     def _make_model(self, X=None):

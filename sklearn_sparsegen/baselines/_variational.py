@@ -99,7 +99,7 @@ def add_recognition(encoder, fitted, X, rescale, n_heads):
     source = functools.partial(
         mlp_generator, hidden_layer_sizes=sizes, activation=encoder.activation
     )
-    n_outputs = n_heads * encoder.n_components
+    n_outputs = n_heads * encoder.n_components_
     # The generator has the seed itself.
     network = build_generator(source, X.shape[1], n_outputs, encoder._seed + 1)
     if encoder.output_activation_ == "sigmoid":

@@ -211,7 +211,7 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     alpha: float = parameter(0.01, Interval(Real, 0, 1, closed="neither"))
     warmup: int = parameter(10, Interval(Integral, 0, None, closed="left"))
-    n_pseudo_inputs: int | None = parameter(None, COUNT, None)
+    n_pseudo_inputs: int | None = parameter(None, COUNT, None, fixed=True)
 
     def _make_schedule(self):
         return WarmUp(self.warmup)
