@@ -38,7 +38,7 @@ def check_sigma(encoder, X):
 
 def _largest(dtype):
     """Return the largest number whose square is well within the range of floats."""
-    return np.sqrt(np.finfo(dtype).max) / 1e4
+    return float(np.sqrt(np.finfo(dtype).max)) / 1e4
 
 
 def check_result(encoder, X, figures, losses):
@@ -93,7 +93,10 @@ def _alpha(encoder):
 def _advice(encoder, factor):
     """Return the advice to multiply sigma, and to divide alpha where it acts."""
     verbs = ("reduce", "increase") if factor < 1 else ("increase", "reduce")
-    advice = f"{verbs[0]} sigma (try {factor * encoder.sigma_:.2g})"
+    sigma, auto = encoder.sigma_ * factor, encoder._auto_sigma
+    if auto and (auto < sigma if factor < 1 else auto > sigma):
+        sigma = auto  # which is farther on
+    advice = f"{verbs[0]} sigma (try {sigma:.2g})"
     alpha = _alpha(encoder)
     if alpha < 0.5:
         advice += f" or {verbs[1]} alpha (try {alpha / factor or 0.05:.2g})"

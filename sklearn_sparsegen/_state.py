@@ -35,8 +35,8 @@ def fixed_values(encoder):
 
 
 def _text(value):
-    if isinstance(value, list | tuple | np.ndarray):
-        value = np.ravel(value).tolist()
+    if isinstance(value, list | tuple | np.ndarray | np.generic):
+        value = np.array(value).tolist()
     # An address is another one after pickling.
     return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
 

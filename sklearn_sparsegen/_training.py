@@ -86,7 +86,10 @@ class AlphaSchedule:
         alpha = self.at(epoch)["alpha_"]
         if alpha == self.alpha:
             return ""
-        return f"alpha_={alpha:.4g} has not come down to alpha={self.alpha}"
+        return (
+            f"alpha_={alpha:.4g} has not come down to alpha={self.alpha} by "
+            f"decay={self.decay} per epoch"
+        )
 
 
 def loss_has_converged(losses, tol):

@@ -1,10 +1,12 @@
 """A call that fails leaves the encoder as it was."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -83,3 +85,77 @@ def test_partial_fit_that_fails(name, failure, digits):
     rate = twin.learning_rate_init
     encoder.set_params(learning_rate_init=rate).partial_fit(digits)
     assert same(vars(encoder), vars(twin.partial_fit(digits)))
+
+
+# What cannot change where training continues ------------------------------------------
+
+FIXED = {
+    "n_components": 4,
+    "hidden_layer_sizes": (5,),
+    "activation": "tanh",
+    "output_activation": "sigmoid",
+    "generator": "convolutional",
+    "image_shape": (4, 4),
+}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("name", FIXED)
+def test_what_acts_at_the_start_cannot_change_unseen(name, method, digits):
+    encoder = clone(ENCODERS["main"]).set_params(warm_start=True).fit(digits)
+    encoder.set_params(**{name: FIXED[name]})
+    with pytest.raises(ValueError, match=f"{name}=.* cannot take effect"):
+        getattr(encoder, method)(digits)
+    encoder.set_params(warm_start=False)
+    if name != "generator":  # it needs the shape of the images, too
+        encoder.fit(digits)
+
+
+def test_the_same_values_in_another_form_are_no_change(digits):
+    encoder = clone(ENCODERS["main"]).set_params(generator=a_generator).fit(digits)
+    encoder = pickle.loads(pickle.dumps(encoder)).set_params(warm_start=True)
+    encoder.set_params(hidden_layer_sizes=np.array([9]), n_components=np.int64(6))
+    encoder.fit(digits)
+
+
+def a_generator(k, d):
+    return torch.nn.Sequential(torch.nn.Linear(k, d))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_integers_of_numpy(name, kind, digits):
+    """A small type must not overflow where sizes are added."""
+    plain = clone(ENCODERS[name]).set_params(n_components=60, batch_size=100)
+    numbers = {
+        key: kind(value)
+        for key, value in plain.get_params().items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    }
+    given = clone(plain).set_params(hidden_layer_sizes=(kind(9),), **numbers)
+    assert_array_equal(
+        given.fit(digits).transform(digits), plain.fit(digits).transform(digits)
+    )
+
+
+@pytest.mark.parametrize("name", ["n_components", "n_steps", "max_iter", "batch_size"])
+def test_true_is_no_number(name, digits):
+    with pytest.raises(ValueError, match=f"'{name}' parameter .* Got True"):
+        clone(ENCODERS["main"]).set_params(**{name: True}).fit(digits)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("sigma", value) for value in (1e-300, 1e200)),
+        *(("slab_scale", value) for value in (1e-20, 1e20)),
+        *(("spike_scale", value) for value in (1e-20, 1e20)),
+        *(("step_size", value) for value in (1e-20, 1e20)),
+        *((name, 1e300) for name in ("decay", "threshold", "transform_tol")),
+    ],
+)
+def test_numbers_outside_the_range_of_floats(name, value, dtype, digits):
+    encoder = clone(ENCODERS["main"]).set_params(**{name: value})
+    with pytest.raises(ValueError, match=f"{name}(=|' parameter)"):
+        encoder.fit(digits.astype(dtype))
