@@ -84,6 +84,14 @@ def pad_rows(x, multiple):
     return torch.cat([x, x[-1:].expand(-len(x) % multiple, -1)])
 
 
+def fill_masked(X):
+    """Return X with NaN where a masked array is masked; other data as they are."""
+    if not np.ma.is_masked(X):
+        return X
+    dtype = float_dtype(X) if X.dtype.kind in "biuf" else X.dtype
+    return X.astype(dtype).filled(np.nan)
+
+
 def moments(X):
     """Return mean, variance and share of observed values of each feature, (D,) each.
 

@@ -187,7 +187,7 @@ class BaseEncoder(
         self._seed = draw_seed(self.random_state)
         self.n_components_ = int(self.n_components)
         mean, variance, observed = _arrays.moments(X)
-        check_scale(mean, variance, _arrays.float_dtype(X))
+        check_scale(mean, variance, observed, _arrays.float_dtype(X))
         self._auto_sigma = math.sqrt(float(variance.sum()) / self._signal_to_noise)
         self._generator_is_ours = not callable(self.generator)
         # The mean squared distance of a row from the mean, where it is observed.
@@ -372,7 +372,7 @@ class BaseEncoder(
         # X keeps its type and is converted batch by batch, so that nothing copies it.
         finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
         checks = {"dtype": "numeric", "ensure_all_finite": finite}
-        X = validate_data(self, X, reset=reset, **checks)
+        X = validate_data(self, _arrays.fill_masked(X), reset=reset, **checks)
         if X.dtype.kind not in "biuf":
             raise TypeError(f"X must hold real numbers, got the type {X.dtype}.")
         return X

@@ -8,13 +8,17 @@ from ._arrays import float_dtype, moments
 from ._scale import slopes_at_zero
 
 
-def check_scale(mean, variance, dtype):
+def check_scale(mean, variance, observed, dtype):
     """Raise a ValueError for data outside the range of floats.
 
     Warn of features of very different variances, and of
-    a mean so large that rounding changes the data. `mean` and `variance` of features
-    have shape (D,).
+    a mean so large that rounding changes the data, and of features that are NaN in all
+    rows. `mean`, `variance` and share of `observed` values have shape (D,).
     """
+    if not observed.all():
+        columns = np.flatnonzero(observed == 0)
+        columns = _messages.first_of(columns)
+        _messages.warn(_messages.NEVER_OBSERVED.format(columns=columns))
     size, limit = np.sqrt(variance.sum()), _largest(dtype)
     if not size < limit or 0 < size < 1 / limit:
         raise ValueError(_messages.SCALE_OUT_OF_RANGE.format(size=size, dtype=dtype))

@@ -21,7 +21,7 @@ def infer_batches(model, X, batch_size, refinement=None):
         # The rounding of a row must not depend on the number of rows beside it.
         padded = pad_rows(x, multiple) if n % multiple else x
         solution = model.infer(padded)
-        model.check(solution[:n])
+        model.check(solution[:n], range(n_seen, n_seen + n))
         outcomes = [(model.solver, solution)]
         if refinement is not None:
             solution = refinement.refine(padded, solution, model)

@@ -14,6 +14,11 @@ def warn(message, category=UserWarning):
     warnings.warn(message, category, stacklevel=level)
 
 
+def first_of(numbers):
+    """Return a text of the first five of some numbers."""
+    return ", ".join(map(str, numbers[:5])) + ", ..." * (len(numbers) > 5)
+
+
 def _package(frame):
     return frame.f_globals.get("__name__", "").partition(".")[0]
 
@@ -23,7 +28,8 @@ PRIOR_WITHOUT_GRADIENT = (
     "spike_scale=0 or n_nonzero_coefs there is none. Use solver='proximal', or a "
     "larger spike_scale."
 )
-INFERENCE_DIVERGED = "Inference diverged for {n_failed} of {n_rows} rows: {advice}"
+INFERENCE_DIVERGED = "Inference diverged for rows {rows} of X: {advice}"
+CODES_NOT_FINITE = "The codes of rows {rows} of X are not finite; rescale X."
 ENERGY_ROSE = (
     "Inference did not converge: the energy of {n_failed} of {n_rows} rows is higher "
     "than at the start; {advice}"
@@ -69,6 +75,10 @@ SCALE_OUT_OF_RANGE = (
 )
 SIGMA_OUT_OF_RANGE = (
     "sigma={sigma:.3g} is outside the range of {dtype}; set another one, or rescale X."
+)
+NEVER_OBSERVED = (
+    "No value of the features {columns} of X is observed, so that nothing is learned "
+    "of them, and their reconstructions mean nothing; drop these features."
 )
 UNEQUAL_VARIANCES = (
     "Most features of X have a standard deviation below a thirtieth of the root of the "

@@ -90,13 +90,15 @@ class Model:
             torch.cat([solution.not_converged for solution in solutions]),
         )
 
-    def check(self, solution):
-        """Raise a ValueError if the inference of any row has diverged."""
+    def check(self, solution, rows):
+        """Raise a ValueError if the inference of any row has diverged.
+
+        `rows` are the places of the rows in X.
+        """
         diverged = ~solution.energy.isfinite()
         if diverged.any():
             message = _messages.INFERENCE_DIVERGED.format(
-                n_failed=int(diverged.sum()),
-                n_rows=len(diverged),
+                rows=_messages.first_of([rows[i] for i in diverged.nonzero()[:, 0]]),
                 advice=self.solver.advice(solution.z[~diverged], self),
             )
             raise ValueError(message)
@@ -109,7 +111,7 @@ class Model:
         `draw(*shape)` returns standard normal values.
         """
         solution = self.infer(x, rows)
-        self.check(solution)
+        self.check(solution, rows)
         z = solution.z
         active = self.prior.slab_proba(z) > 0.5
         if self.redraw_spike:

@@ -60,7 +60,7 @@ class ProximalQuasiNewton:
             tol=self.tol,
             n_failed=len(rows),
             n_rows=n_rows,
-            rows=", ".join(map(str, rows[:5])) + ", ..." * (len(rows) > 5),
+            rows=_messages.first_of(rows),
         )
 
 

@@ -277,3 +277,17 @@ def test_bad_image_shape(image_shape, match):
 def test_bad_n_samples(n_samples, error):
     with pytest.raises(error, match="n_samples"):
         Encoder().fit(X).sample(n_samples)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_masked_values_are_missing_values(dtype):
+    values = (10 * X).astype(dtype)
+    mask = np.random.default_rng(0).uniform(size=X.shape) < 0.3
+    masked = np.ma.masked_array(values, mask)
+    holes = np.where(mask, np.nan, values).astype(dtype if dtype != np.int64 else "f4")
+    encoder = Encoder(sigma=1.0, step_size=0.01, solver="proximal")
+    codes = encoder.fit(masked).transform(masked)
+    np.testing.assert_array_equal(codes, encoder.fit(holes).transform(holes))
+    assert codes.dtype == holes.dtype
+    with pytest.raises(ValueError, match="NaN"):
+        baselines.VAEEncoder(3).fit(masked)

@@ -110,6 +110,15 @@ def test_a_constant_feature_has_no_offset(digits):
     assert messages_of(SparseGeneratorEncoder(**SMALL).fit, X) == []
 
 
+def test_features_that_are_never_observed(digits):
+    X = digits.copy()
+    X[::2, 3] = np.nan
+    assert messages_of(SparseGeneratorEncoder(**SMALL).fit, X) == []
+    X[:, [3, 7]] = np.nan
+    (message,) = messages_of(SparseGeneratorEncoder(**SMALL).fit, X)
+    assert "No value of the features 3, 7 of X is observed" in message
+
+
 def test_the_offset_of_a_negligible_feature(digits):
     X = np.tile(digits.astype(np.float32), (60, 1))
     X[:, 0] = 1.0

@@ -261,7 +261,9 @@ def test_weights_that_are_not_finite_are_an_error(digits, solver, dtype):
     encoder = Short(solver=solver).fit(X)
     with torch.no_grad():
         encoder.generator_[0].weight[3, 4] = np.nan
-    with pytest.raises(ValueError, match="Inference diverged for 60 of 60 rows"):
+    with pytest.raises(
+        ValueError, match=r"Inference diverged for rows 0, 1, 2, 3, 4, \.\.\."
+    ):
         encoder.transform(X)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .. import _messages
 from .._arrays import layer_sizes
 from .._base import BaseEncoder
 from .._docs import describe_like
@@ -56,9 +57,11 @@ class VariationalModel:
         mean = self.encode(x).mean
         return Solution(mean, None, torch.zeros(len(x), dtype=torch.bool))
 
-    def check(self, solution):
-        if not solution.z.isfinite().all():
-            raise ValueError("Codes of X are not finite; rescale X.")
+    def check(self, solution, rows):
+        (failed,) = (~solution.z.isfinite().all(1)).nonzero(as_tuple=True)
+        if len(failed):
+            rows = _messages.first_of([rows[i] for i in failed])
+            raise ValueError(_messages.CODES_NOT_FINITE.format(rows=rows))
 
     def loss(self, x, rows, draw):
         """Return the negative evidence lower bound at one draw from the posterior."""
