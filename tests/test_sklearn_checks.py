@@ -31,7 +31,7 @@ SETTINGS = [
     SparseGeneratorEncoder(
         **FEW_STEPS, threshold=0.1, init="normal", alpha=1.0, sparse_output=True
     ),
-    SparseGeneratorEncoder(**FEW_STEPS, n_nonzero_coefs=2, init="zeros"),
+    SparseGeneratorEncoder(**FEW_STEPS, n_nonzero_coefs=1, init="zeros"),
     baselines.ShortRunEncoder(**FEW_STEPS),
     baselines.ABPEncoder(**FEW_STEPS),
     baselines.VAEEncoder(**SMALL),
