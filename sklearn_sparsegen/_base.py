@@ -27,7 +27,7 @@ from ._modes import in_default_modes
 from ._parameters import ANY_POSITIVE, COUNT, NON_NEGATIVE, parameter, parameters
 from ._random import draw_seed, seeded_noise
 from ._scale import fix_slopes, output_map
-from ._state import check_fixed, fixed_values, unchanged_on_failure
+from ._state import check_fixed, fixed_values, networks, unchanged_on_failure
 
 
 @parameters
@@ -66,6 +66,7 @@ class BaseEncoder(
     # Total variance of the data over the variance of the noise, with sigma="auto". On
     # MNIST sigma is then 0.3, as in the paper.
     _signal_to_noise = 600
+    _infers_through_generator = True
 
     @abstractmethod
     def _make_model(self, X=None):
@@ -93,6 +94,8 @@ class BaseEncoder(
         device, dtype = _arrays.resolve_device(self.device), _arrays.float_dtype(X)
         generator.to(device, getattr(torch, dtype.name))
         _generators.check_generator(generator, k, X.shape[1])
+        if self._infers_through_generator:
+            _generators.check_derivatives(generator, k)
         if rescale is not None and self._generator_is_ours:
             fix_slopes(generator, k, self._data_variance, n_active=k)
         return {"generator_": generator}
@@ -175,8 +178,8 @@ class BaseEncoder(
         is_sigmoid = self.output_activation_ == "sigmoid" and self._generator_is_ours
         if is_sigmoid and not _arrays.is_in_unit_interval(X):
             _messages.warn(_messages.SIGMOID_CANNOT_REACH)
-        networks, state = self._networks(), self._optimizer_state
-        return _training.make_optimizer(networks, self.learning_rate_init, state)
+        modules, state = networks(self).values(), self._optimizer_state
+        return _training.make_optimizer(modules, self.learning_rate_init, state)
 
     def _initialise(self, X):
         """Set all fitted attributes to their values before the first epoch."""
@@ -252,11 +255,6 @@ class BaseEncoder(
             return figures, []
         rows = range(len(rising))
         return figures, [model.solver.explain(rising, rows, len(X), model)]
-
-    def _networks(self):
-        """Return the fitted modules."""
-        fitted = [value for name, value in vars(self).items() if name.endswith("_")]
-        return [value for value in fitted if isinstance(value, torch.nn.Module)]
 
     @in_default_modes
     def transform(self, X):
@@ -394,6 +392,6 @@ class BaseEncoder(
     def __setstate__(self, state):
         """Set the state; move the networks to `device` if this machine has it."""
         super().__setstate__(state)
-        for network in self._networks():
+        for network in networks(self).values():
             with contextlib.suppress(ValueError):
                 network.to(_arrays.resolve_device(self.device))

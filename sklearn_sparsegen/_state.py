@@ -1,4 +1,4 @@
-"""The state of an encoder: what a failure, or a call that goes on, must not change."""
+"""The state of an encoder: restored after a failure, checked where training goes on."""
 
 import contextlib
 import copy
@@ -10,17 +10,23 @@ import torch
 from . import _messages
 
 
+def networks(encoder):
+    """Return the fitted modules of an encoder, by the names of their attributes."""
+    return {
+        name: value
+        for name, value in vars(encoder).items()
+        if name.endswith("_") and isinstance(value, torch.nn.Module)
+    }
+
+
 @contextlib.contextmanager
 def unchanged_on_failure(encoder):
     """Give all attributes back their values if what runs in this context raises."""
     # Training replaces arrays and lists, but changes these in place.
-    in_place = {
-        name: copy.deepcopy(value)
-        for name, value in vars(encoder).items()
-        if name == "_optimizer_state"
-        or (name.endswith("_") and isinstance(value, torch.nn.Module))
-    }
-    before = vars(encoder) | in_place
+    in_place = networks(encoder)
+    if hasattr(encoder, "_optimizer_state"):
+        in_place["_optimizer_state"] = encoder._optimizer_state
+    before = vars(encoder) | copy.deepcopy(in_place)
     try:
         yield
     except BaseException:

@@ -48,6 +48,12 @@ def rng():
     return np.random.default_rng(0)
 
 
+# Fits of a few epochs give results of no use; test_checks.py tests these warnings.
+short_fits = pytest.mark.filterwarnings(
+    "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
+)
+
+
 def linear_map(generator):
     """Return the weight and the bias of a generator of one layer, in units of data."""
     layer, rescale, _ = generator

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import short_fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -21,6 +22,8 @@ from sklearn_sparsegen._model import Model
 from sklearn_sparsegen._priors import PointSpikeSlab
 from sklearn_sparsegen._solvers import GradientSteps
 from sklearn_sparsegen._starts import Zeros
+
+pytestmark = short_fits
 
 PACKAGE = Path(sklearn_sparsegen.__file__).parent
 Encoder = functools.partial(

@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from conftest import linear_map
+from conftest import linear_map, short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import optimize, stats
 from scipy.spatial import distance
@@ -40,6 +40,8 @@ from sklearn_sparsegen.baselines._vsc import (
     WarmUp,
 )
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
+
+pytestmark = short_fits
 
 COMMON = {
     "n_components": 12,

@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -10,6 +11,8 @@ from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 from sklearn_sparsegen.plotting import ReconstructionDisplay
+
+pytestmark = short_fits
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import short_fits
 from numpydoc.validate import validate
 from sklearn.base import BaseEstimator, clone
 
@@ -25,6 +26,8 @@ from sklearn_sparsegen import (
 )
 from sklearn_sparsegen._proximal import ProximalQuasiNewton
 from sklearn_sparsegen._solvers import GradientSteps
+
+pytestmark = short_fits
 
 PACKAGE = Path(sklearn_sparsegen.__file__).parent
 ENCODERS = [

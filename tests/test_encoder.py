@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from conftest import linear_map
+from conftest import linear_map, short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 from sklearn.base import clone
@@ -32,6 +32,8 @@ from sklearn_sparsegen._solvers import GradientSteps
 from sklearn_sparsegen._starts import Zeros
 from sklearn_sparsegen._training import AlphaSchedule, train_epoch
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
+
+pytestmark = short_fits
 
 Encoder = functools.partial(
     SparseGeneratorEncoder,

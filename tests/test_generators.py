@@ -3,6 +3,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from conftest import short_fits
 from numpy.testing import assert_allclose
 from scipy import signal
 from torch import nn
@@ -15,6 +16,7 @@ from sklearn_sparsegen._generators import (
     mlp_generator,
 )
 from sklearn_sparsegen._random import SeededRandomness
+from sklearn_sparsegen.baselines import VAEEncoder, VSCEncoder
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
@@ -207,13 +209,19 @@ class OneDerivative(torch.autograd.Function):
     ],
 )
 def test_generators_that_cannot_be_used(module, match):
-    with pytest.raises(ValueError, match=match):
-        check_generator(build_generator(module, 3, 4, seed=0), 3, 4)
     X = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     encoder = SparseGeneratorEncoder(3, generator=module)
     with pytest.raises(ValueError, match=match):
         encoder.fit(X)
     assert not hasattr(encoder, "generator_")
+
+
+@short_fits
+def test_a_recognition_network_needs_one_derivative_alone():
+    module = Own(3, 4, OneDerivative.apply)
+    X = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    for encoder in VAEEncoder(3, generator=module), VSCEncoder(3, generator=module):
+        encoder.set_params(max_iter=12, tol=None).fit(X).score(X)
 
 
 @pytest.mark.parametrize(

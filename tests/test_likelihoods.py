@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from conftest import linear_map
+from conftest import linear_map, short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._likelihoods import NormalLikelihood
+
+pytestmark = short_fits
 
 SIGMA = 0.3
 

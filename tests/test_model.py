@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_sparsegen import SparseGeneratorEncoder
@@ -15,6 +16,8 @@ from sklearn_sparsegen._proximal import ProximalQuasiNewton
 from sklearn_sparsegen._solvers import GradientSteps
 from sklearn_sparsegen._starts import Zeros
 from sklearn_sparsegen._training import AlphaSchedule, loss_has_converged, train_epoch
+
+pytestmark = short_fits
 
 SIGMA = 0.3
 

@@ -5,13 +5,15 @@ import contextlib
 import numpy as np
 import pytest
 import torch
+from conftest import short_fits
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    short_fits,
+    pytest.mark.filterwarnings("ignore:fit ended"),
     pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled"),
 ]
 
@@ -52,7 +54,7 @@ SMALL = {
 IMAGES = {"generator": "convolutional", "image_shape": (8, 8)}
 ENCODERS = {
     "main": SparseGeneratorEncoder(**SMALL),
-    "paper's": SparseGeneratorEncoder(**PAPER_SETTINGS | SMALL),
+    "paper's": SparseGeneratorEncoder(**PAPER_SETTINGS | SMALL, step_size=0.02),
     "images": SparseGeneratorEncoder(**SMALL, **IMAGES, threshold=0.1),
     **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
     "pseudo-inputs": baselines.VSCEncoder(**SMALL, n_pseudo_inputs=5),

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -13,6 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_sparsegen import SparseGeneratorEncoder, _model
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
+
+pytestmark = short_fits
 
 Encoder = functools.partial(
     SparseGeneratorEncoder,

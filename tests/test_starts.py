@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
@@ -21,6 +22,8 @@ from sklearn_sparsegen._starts import (
     StandardNormal,
     Zeros,
 )
+
+pytestmark = short_fits
 
 SIGMA = 0.3
 

@@ -6,13 +6,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from conftest import short_fits
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_sparsegen import SparseGeneratorEncoder, baselines
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
 
 SMALL = {
     "n_components": 6,
@@ -28,7 +29,7 @@ ENCODERS = {
 FAILURES = {
     "parameter": ({"n_components": -1}, lambda X: X),
     "generator": ({"generator": "convolutional"}, lambda X: X),
-    "width": ({}, lambda X: np.full((5, 7), np.inf)),
+    "data": ({}, lambda X: np.full((5, 7), np.inf)),
     "training": ({"learning_rate_init": 1e200}, lambda X: X),
     "interrupt": ({"generator": lambda k, d: Interrupted(k, d)}, lambda X: X),
 }
@@ -52,7 +53,7 @@ def same(a, b):
 
 # A warm start keeps its generator.
 CASES = [(failure, False) for failure in FAILURES]
-CASES += [(failure, True) for failure in ("parameter", "width", "training")]
+CASES += [(failure, True) for failure in ("parameter", "data", "training")]
 
 
 @pytest.mark.parametrize(("failure", "warm_start"), CASES)
@@ -73,7 +74,7 @@ def test_fit_that_fails(name, failure, warm_start, digits):
 
 
 @pytest.mark.parametrize("name", [name for name in ENCODERS if name != "ABPEncoder"])
-@pytest.mark.parametrize("failure", ["width", "training"])
+@pytest.mark.parametrize("failure", ["data", "training"])
 def test_partial_fit_that_fails(name, failure, digits):
     change, change_data = FAILURES[failure]
     encoder, twin = (clone(ENCODERS[name]).partial_fit(digits) for _ in "ab")

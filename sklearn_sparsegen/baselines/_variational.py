@@ -199,6 +199,8 @@ class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     (2, 6)
     """
 
+    _infers_through_generator = False
+
     beta: float = parameter(1.0, NON_NEGATIVE)
 
     def _build(self, X, rescale):

@@ -209,6 +209,8 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     (1797, 20)
     """
 
+    _infers_through_generator = False
+
     alpha: float = parameter(0.01, Interval(Real, 0, 1, closed="neither"))
     warmup: int = parameter(10, Interval(Integral, 0, None, closed="left"))
     n_pseudo_inputs: int | None = parameter(None, COUNT, None, fixed=True)

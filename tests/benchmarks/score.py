@@ -36,7 +36,8 @@ GRID = ParameterGrid({"factor": [0.5, 1.0, 2.0], "alpha": [0.01, 0.05, 0.2]})
 
 def measure(X, y, X_test, y_test, seed, factor, alpha):
     X, X_held_out, y, _ = train_test_split(X, y, random_state=seed, stratify=y)
-    sigma = factor * np.sqrt(X.var(0).sum() / 2400)
+    ratio = SparseGeneratorEncoder._signal_to_noise
+    sigma = factor * np.sqrt(X.var(0).sum() / ratio)
     encoder = SparseGeneratorEncoder(sigma=sigma, alpha=alpha, random_state=seed)
     codes, codes_test = encoder.fit_transform(X), encoder.transform(X_test)
     X_hat = encoder.inverse_transform(codes_test)
