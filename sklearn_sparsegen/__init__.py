@@ -1,6 +1,6 @@
 """Sparse nonlinear codes with one generator network and no encoder."""
 
 from ._encoder import PAPER_SETTINGS, SparseGeneratorEncoder
+from ._version import __version__
 
-__all__ = ["PAPER_SETTINGS", "SparseGeneratorEncoder"]
-__version__ = "0.1.0"
+__all__ = ["PAPER_SETTINGS", "SparseGeneratorEncoder", "__version__"]

@@ -4,8 +4,6 @@ Only this file converts data and codes. `_random.py` draws noise with NumPy, and
 of rows are arrays. A tensor `like` has the type and the device of the result.
 """
 
-import copy
-
 import numpy as np
 import torch
 from sklearn.utils import gen_batches
@@ -53,8 +51,16 @@ def to_tensor(array, like):
     # A copy, because `torch.from_numpy` rejects negative strides and warns about
     # read-only memory, which joblib gives to its workers.
     dtype = np.float64 if like.dtype == torch.float64 else np.float32
-    tensor = torch.from_numpy(np.array(array, dtype=dtype, order="C"))
+    with np.errstate(over="ignore"):  # inference says which rows are not finite
+        tensor = torch.from_numpy(np.array(array, dtype=dtype, order="C"))
     return tensor.to(like.device)
+
+
+def empty_tensor(dtype, device):
+    """Return a tensor without entries, to be used as `like`."""
+    if torch.device(device).type == "mps" and dtype == np.float64:
+        raise ValueError("device='mps' has no float64; pass X as float32.")
+    return torch.empty(0, dtype=getattr(torch, np.dtype(dtype).name), device=device)
 
 
 def tensor_batches(X, batch_size, like, order=None):
@@ -133,12 +139,21 @@ def to_array(tensor):
     return tensor.detach().cpu().numpy()
 
 
-def on_cpu(value):
-    """Return a tensor, a copy of a module or a dictionary of them on the CPU."""
-    if isinstance(value, torch.nn.Module):
-        return copy.deepcopy(value).cpu()
-    if isinstance(value, torch.Tensor):
-        return value.cpu()
+def nested_arrays(value):
+    """Return nested dictionaries and lists with arrays in place of tensors."""
+    return _nested(value, torch.Tensor, to_array)
+
+
+def nested_tensors(value):
+    """Return nested dictionaries and lists with copies of arrays as tensors."""
+    return _nested(value, np.ndarray, lambda array: torch.from_numpy(array.copy()))
+
+
+def _nested(value, kind, convert):
+    if isinstance(value, kind):
+        return convert(value)
     if isinstance(value, dict):
-        return {key: on_cpu(item) for key, item in value.items()}
+        return {key: _nested(item, kind, convert) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_nested(item, kind, convert) for item in value)
     return value

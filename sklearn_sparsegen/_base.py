@@ -5,7 +5,6 @@ An encoder differs by the objects that it builds: fitted attributes (`_build`), 
 nothing else calls a subclass.
 """
 
-import contextlib
 import math
 from abc import ABC, abstractmethod
 from numbers import Integral
@@ -20,14 +19,15 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
-from ._checks import check_result, check_scale, check_sigma, warn_of_convergence
+from ._checks import warn_of_convergence
+from ._fitting import begin, run_epochs
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._modes import in_default_modes
 from ._parameters import ANY_POSITIVE, COUNT, NON_NEGATIVE, parameter, parameters
-from ._random import draw_seed, seeded_noise
-from ._scale import fix_slopes, output_map
-from ._state import check_fixed, fixed_values, networks, unchanged_on_failure
+from ._random import derive_seed, draw_seed, seeded_noise
+from ._scale import fix_slopes
+from ._state import from_arrays, to_arrays, unchanged_on_failure
 
 
 @parameters
@@ -76,28 +76,31 @@ class BaseEncoder(
         """Return the schedule of what depends on the epoch."""
         return _training.ConstantSchedule()
 
-    def _build(self, X, rescale):
-        """Return the networks that training starts with, by attribute.
+    def _build(self, rescale, like, X=None):
+        """Return the fitted networks, by attribute, of the type and device of `like`.
 
-        `rescale` is the `Rescale` after the last layer of the generator, or None.
+        `rescale` is the `Rescale` after the last layer of the generator, or None. X are
+        the training data that the networks start with, or None where their weights are
+        to be loaded.
         """
+        fixed, k = self._fixed_values, self.n_components_
         source = _generators.resolve_source(
-            self.generator,
-            _arrays.layer_sizes(self.hidden_layer_sizes),
-            self.image_shape,
-            activation=self.activation,
+            fixed["generator"],
+            _arrays.layer_sizes(fixed["hidden_layer_sizes"]),
+            fixed["image_shape"],
+            activation=fixed["activation"],
             output_activation=self.output_activation_,
             rescale=rescale,
         )
-        k = self.n_components_
-        generator = _generators.build_generator(source, k, X.shape[1], self._seed)
-        device, dtype = _arrays.resolve_device(self.device), _arrays.float_dtype(X)
-        generator.to(device, getattr(torch, dtype.name))
-        _generators.check_generator(generator, k, X.shape[1])
-        if self._infers_through_generator:
-            _generators.check_derivatives(generator, k)
-        if rescale is not None and self._generator_is_ours:
-            fix_slopes(generator, k, self._data_variance, n_active=k)
+        n_features = self.n_features_in_
+        generator = _generators.build_generator(source, k, n_features, self._seed)
+        generator.to(like)
+        _generators.check_generator(generator, k, n_features)
+        if X is not None:
+            if self._infers_through_generator:
+                _generators.check_derivatives(generator, k)
+            if rescale is not None and self._generator_is_ours:
+                fix_slopes(generator, k, self._data_variance, n_active=k)
         return {"generator_": generator}
 
     def _model_parts(self, X):
@@ -136,14 +139,18 @@ class BaseEncoder(
         ValueError
             If X or a parameter is invalid, or if inference or training diverges.
 
+        KeyboardInterrupt
+            If the user interrupts. The encoder then keeps the epochs that were whole,
+            and can be used.
+
         Warns
         -----
         ConvergenceWarning
-            If fit is interrupted, or ends before its schedule does or before the loss
-            has converged to `tol`; if gradient steps of the last epoch end at a higher
-            energy than they started at; if most rows have no active code, nearly all
-            codes are active, few components are ever active, or reconstructions are
-            worse than the mean; or if the loss has grown.
+            If fit ends before its schedule does or before the loss has converged to
+            `tol`; if gradient steps of the last epoch end at a higher energy than they
+            started at; if most rows have no active code, nearly all codes are active,
+            few components are ever active, or reconstructions are worse than the mean;
+            or if the loss has grown.
 
         UserWarning
             If features differ greatly in variance, or a sigmoid cannot reach X, or X is
@@ -153,108 +160,17 @@ class BaseEncoder(
             continues = self.warm_start and hasattr(self, "generator_")
             schedule = self._make_schedule()
             X = self._validate(X, reset=not continues)
-            optimizer = self._begin(X, continues)
+            begin(self, X, continues)
+            self._is_in_parts = self.warm_start
+            self._epochs_left, self._losses = int(self.max_iter), []
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
             data = {"estimator": self, "X": X, "y": X if y is None else y}
             context = self._init_callback_context(max_subtasks=self.max_iter)
             context.call_on_fit_task_begin(**data)
-            try:
-                messages = self._run_epochs(X, schedule, optimizer, context, data)
-            except KeyboardInterrupt:
-                messages = [_messages.INTERRUPTED.format(epoch=self.n_iter_ + 1)]
-            self._optimizer_state = optimizer.state_dict() if self.warm_start else None
+            messages = run_epochs(self, X, schedule, context, data)
             context.call_on_fit_task_end(**data, reconstruction_attributes={})
         warn_of_convergence(messages)
         return self
-
-    def _begin(self, X, continues):
-        """Set the fitted attributes before an epoch; return the optimiser."""
-        if continues:
-            check_fixed(self)
-        else:
-            self._initialise(X)
-        self.sigma_ = self._auto_sigma if self.sigma == "auto" else float(self.sigma)
-        check_sigma(self, X)
-        is_sigmoid = self.output_activation_ == "sigmoid" and self._generator_is_ours
-        if is_sigmoid and not _arrays.is_in_unit_interval(X):
-            _messages.warn(_messages.SIGMOID_CANNOT_REACH)
-        modules, state = networks(self).values(), self._optimizer_state
-        return _training.make_optimizer(modules, self.learning_rate_init, state)
-
-    def _initialise(self, X):
-        """Set all fitted attributes to their values before the first epoch."""
-        self.output_activation_ = self.output_activation
-        if self.output_activation == "auto":
-            is_unit = _arrays.is_in_unit_interval(X)
-            self.output_activation_ = "sigmoid" if is_unit else "identity"
-        self._seed = draw_seed(self.random_state)
-        self.n_components_ = int(self.n_components)
-        mean, variance, observed = _arrays.moments(X)
-        check_scale(mean, variance, observed, _arrays.float_dtype(X))
-        self._auto_sigma = math.sqrt(float(variance.sum()) / self._signal_to_noise)
-        self._generator_is_ours = not callable(self.generator)
-        # The mean squared distance of a row from the mean, where it is observed.
-        self._data_variance = float(variance @ observed)
-        rescale = output_map(mean, variance, self.output_activation_)
-        vars(self).update(self._build(X, rescale))
-        self._fixed_values = fixed_values(self)
-        self.n_iter_ = 0
-        self.loss_curve_ = []
-        vars(self).pop("n_active_curve_", None)
-        self._optimizer_state = None
-
-    def _run_epochs(self, X, schedule, optimizer, context, data):
-        """Run epochs until there is a reason to stop; return what to warn of."""
-        losses, converged = [], False
-        for _ in range(self.max_iter):
-            epoch = context.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(**data)
-            figures, messages = self._run_epoch(X, schedule, optimizer)
-            left = schedule.left(self.n_iter_)
-            if not left:
-                losses.append(self.loss_curve_[-1])
-            if losses and self.tol is not None:
-                converged = _training.loss_has_converged(losses, self.tol)
-            # A callback gets a copy of the encoder, and a copy has networks of its own.
-            stop = epoch.call_on_fit_task_end(**data, reconstruction_attributes={})
-            if stop or converged:
-                break
-        if left:
-            message = _messages.SCHEDULE_NOT_FINISHED
-            messages.append(message.format(n_epochs=self.n_iter_, left=left))
-        elif not (stop or self.tol is None or converged):
-            message = _messages.LOSS_STILL_FALLS
-            messages.append(message.format(max_iter=self.max_iter, tol=self.tol))
-        return messages + check_result(self, X, figures, losses)
-
-    def _run_epoch(self, X, schedule, optimizer):
-        """Train for one epoch on X; return its figures and what to warn of."""
-        vars(self).update(schedule.at(self.n_iter_ + 1))
-        model = self._make_model(X)
-        seed, like = (self._seed, self.n_iter_), next(self.generator_.parameters())
-        rng = np.random.default_rng(seed) if self.shuffle else None
-        size = _arrays.training_batch_size(self.batch_size, len(X))
-        batches = _arrays.training_batches(X, size, like, rng)
-        draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
-        figures, rising = _training.train_epoch(model, batches, optimizer, draw)
-        self.n_iter_ += 1
-        figures = {name: _arrays.to_array(value) for name, value in figures.items()}
-        if not np.isfinite(figures["loss"]):
-            raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=self.n_iter_))
-        shown = {"loss": float(figures["loss"])}
-        if "active" in figures:
-            self.component_frequency_ = figures["active"]
-            shown["n_active"] = float(figures["active"].sum())
-        for name, value in shown.items():
-            curve = f"{name}_curve_"
-            setattr(self, curve, [*getattr(self, curve, []), value])
-        if self.verbose:
-            text = ", ".join(f"{name} {value:.6g}" for name, value in shown.items())
-            print(f"Epoch {self.n_iter_}: {text}")
-        if not len(rising):
-            return figures, []
-        rows = range(len(rising))
-        return figures, [model.solver.explain(rising, rows, len(X), model)]
 
     @in_default_modes
     def transform(self, X):
@@ -280,6 +196,9 @@ class BaseEncoder(
         ConvergenceWarning
             If gradient steps end at a higher energy than they started at, or proximal
             steps stop before they reach a tolerance that is set, for any row.
+
+        UserWarning
+            If the codes have so few zeros that a CSR array is larger than a dense one.
         """
         X = self._check_data(X)
         model = self._make_model()
@@ -289,7 +208,14 @@ class BaseEncoder(
         for _, solution in infer_batches(model, X, self.batch_size, model.refinement):
             part = _arrays.to_array(solution.z).astype(dtype, copy=False)
             parts.append(sparse.csr_array(part) if as_csr else part)
-        return sparse.vstack(parts, format="csr") if as_csr else np.concatenate(parts)
+        if not as_csr:
+            return np.concatenate(parts)
+        Z = sparse.vstack(parts, format="csr")
+        share = Z.nnz / math.prod(Z.shape)
+        if share > 2 / 3:  # an entry has a value and a column
+            message = _messages.DENSE_OUTPUT.format(share=share)
+            _messages.warn(message)
+        return Z
 
     @in_default_modes
     def inverse_transform(self, X):
@@ -356,7 +282,8 @@ class BaseEncoder(
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         model = self._make_model()
         like = next(self.generator_.parameters())
-        draw = seeded_noise(draw_seed(self.random_state), like)
+        seed = derive_seed(draw_seed(self.random_state), "sample")
+        draw = seeded_noise(seed, like)
         z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
         return _arrays.to_array(model.likelihood.sample(model.generator(z), draw))
 
@@ -386,12 +313,13 @@ class BaseEncoder(
         return tags
 
     def __getstate__(self):
-        """Return the state with its tensors on the CPU, so that it loads anywhere."""
-        return _arrays.on_cpu(super().__getstate__())
+        """Return the state, with arrays in place of networks and of the optimiser."""
+        state = to_arrays(self, super().__getstate__())
+        if not (self.warm_start or getattr(self, "_is_in_parts", False)):
+            state.pop("_optimizer", None)  # nothing is likely to go on from it
+        return state
 
+    @in_default_modes
     def __setstate__(self, state):
-        """Set the state; move the networks to `device` if this machine has it."""
-        super().__setstate__(state)
-        for network in networks(self).values():
-            with contextlib.suppress(ValueError):
-                network.to(_arrays.resolve_device(self.device))
+        """Set the state; the networks go to `device` if this machine has it."""
+        from_arrays(self, state)

@@ -55,7 +55,8 @@ def check_result(encoder, X, figures, losses):
     if "active" in figures:
         share, k = figures["active"].mean(), encoder.n_components_
         n_used = int((figures["active"] > 0).sum())
-        if figures["empty"] == 1 and not slopes_at_zero(encoder.generator_, k).any():
+        starts_at_zero = figures["empty"] == 1 and encoder._infers_through_generator
+        if starts_at_zero and not slopes_at_zero(encoder.generator_, k).any():
             messages.append(_messages.NO_SLOPE)
         elif figures["empty"] > 0.5:
             message = _messages.EMPTY_CODES.format(
@@ -79,11 +80,14 @@ def check_result(encoder, X, figures, losses):
             max_iter=2 * encoder.max_iter, rate=rate
         )
         messages.append(message)
-    if losses and losses[-1] > losses[0] + 0.01 * abs(losses[0]):
-        message = _messages.LOSS_GREW.format(
-            first=losses[0], last=losses[-1], rate=rate
-        )
-        messages.append(message)
+    if losses:
+        # The least of several, because the loss of an epoch may be noisy.
+        early, late = losses[:-5] or losses[:1], losses[-5:]
+        least = min(early)
+        last = min(late) if len(losses) > 5 else late[-1]
+        if last > least + 0.01 * abs(least):
+            message = _messages.LOSS_GREW.format(least=least, last=last, rate=rate)
+            messages.append(message)
     return messages
 
 

@@ -5,13 +5,14 @@ from numbers import Real
 from sklearn.utils._param_validation import Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from . import _messages
 from ._base import BaseEncoder
 from ._mixins import PartialFitMixin, ScoreMixin
 from ._model import Model
 from ._modes import in_default_modes
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, parameter, parameters
 from ._priors import PointSpikeSlab, SpikeSlab
-from ._proximal import ProximalQuasiNewton, Refinement
+from ._proximal import ProximalQuasiNewton, Refinement, StiffestDirection
 from ._solvers import GradientSteps
 from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
 from ._training import AlphaSchedule
@@ -307,14 +308,17 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         start = self.alpha if is_limited else self.alpha_init
         return AlphaSchedule(start, self.alpha, self.decay)
 
-    def _build(self, X, rescale):
+    def _build(self, rescale, like, X=None):
+        is_sigmoid, k = self.output_activation_ == "sigmoid", self.n_components_
         # With a sigmoid that starts at the mean, nearly all codes stay in the spike.
-        if self.output_activation_ == "sigmoid" and self._make_prior(self.alpha).smooth:
+        if X is not None and is_sigmoid and self._make_prior(self.alpha).smooth:
             rescale = None
-        fitted = super()._build(X, rescale)
-        generator, k = fitted["generator_"], self.n_components_
-        moments = CodeMoments(k, X.shape[1]).to(next(generator.parameters()))
-        return {**fitted, "code_moments_": moments}
+        fitted = super()._build(rescale, like, X)
+        fitted["code_moments_"] = CodeMoments().to(like)
+        fitted["_stiffest"] = StiffestDirection(k).to(like)
+        if X is not None:
+            fitted["_stiffest"].update(fitted["generator_"], self._likelihood())
+        return fitted
 
     @property
     def _has_free_scale(self):
@@ -333,9 +337,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         k, n_steps, tol = self.n_components_, self.n_steps, None
         if X is None:
             n_steps, tol = self.transform_n_steps or n_steps, self.transform_tol
-        proximal = ProximalQuasiNewton(
-            n_steps, tol, self.generator_, self._likelihood(), k
-        )
+        stiffest = self._stiffest.under(self._likelihood())
+        proximal = ProximalQuasiNewton(n_steps, tol, stiffest)
         solvers = {
             "gradient": GradientSteps(n_steps, self.step_size, False, _REMEDIES),
             "langevin": GradientSteps(n_steps, self.step_size, True, _REMEDIES),
@@ -345,7 +348,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
             "zeros": Zeros(k),
             "normal": StandardNormal(),
             "prior": PriorDraw(),
-            "linear": Linear(self.code_moments_, self.sigma_),
+            "linear": Linear(self._moments(X), self.sigma_, k),
         }
         refinement = Refinement(self.threshold, proximal) if self.threshold else None
         prior = self._make_prior(self.alpha_)
@@ -354,11 +357,22 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
             prior=prior,
             solver=solvers[self.solver],
             start=starts[self.init],
-            memory=self.code_moments_,
+            memory=self._moments(X),
+            stiffest=self._stiffest,
             redraw_spike=self.solver == "proximal" and prior.smooth,
             refinement=refinement,
             data_variance=self._data_variance if self._has_free_scale else None,
         )
+
+    def _moments(self, X):
+        """Return the moments for the linear start, or None if it is not used."""
+        if self.init != "linear":
+            if X is not None:  # after other training they would be out of date
+                self.code_moments_ = CodeMoments().to(self._stiffest.direction)
+            return None
+        if X is None and not self.code_moments_.n_rows:
+            raise ValueError(_messages.NO_MOMENTS)
+        return self.code_moments_
 
     @in_default_modes
     def slab_proba(self, X):

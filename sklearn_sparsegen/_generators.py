@@ -153,7 +153,7 @@ def build_generator(source, n_components, n_features, seed):
     and batch statistics would let rows interact.
     """
     if isinstance(source, nn.Module):
-        generator = copy.deepcopy(source)
+        generator = copy_module(source)
     else:
         with SeededRandomness(seed):
             generator = source(n_components, n_features)
@@ -165,6 +165,16 @@ def build_generator(source, n_components, n_features, seed):
     if not any(parameter.requires_grad for parameter in generator.parameters()):
         raise ValueError("generator has no parameter to train.")
     return generator.eval()
+
+
+def copy_module(module):
+    """Return a deep copy of a module, also of one whose hooks compute its weights.
+
+    These are tensors that PyTorch does not copy, but that hooks compute anew.
+    """
+    parts = (vars(part).values() for part in module.modules())
+    tensors = (value for part in parts for value in part if torch.is_tensor(value))
+    return copy.deepcopy(module, {id(t): t.detach().clone() for t in tensors})
 
 
 def check_generator(generator, n_components, n_features):
@@ -215,7 +225,7 @@ def _check_modes(generator, n_components):
     Generators are used in evaluation mode, because batch statistics would let rows
     interact. Spectral normalisation would then keep the norms that it started with.
     """
-    trial = copy.deepcopy(generator).train()
+    trial = copy_module(generator).train()
     before = [buffer.clone() for buffer in trial.buffers()]
     parameter = next(trial.parameters())
     codes = torch.arange(4 * n_components).to(parameter).cos().view(4, n_components)

@@ -1,12 +1,13 @@
 """Laplace's approximation of the likelihood of data."""
 
-import copy
 import math
 
 import torch
 from sklearn.utils import gen_batches
 
 from ._energy import jacobian
+from ._generators import copy_module
+from ._precision import double
 
 _PIECE_BYTES = 2**27  # upper bound of the memory for the Jacobians of some rows
 
@@ -21,10 +22,10 @@ def laplace_log_likelihood(x, z, model):
     Entries to which the prior gives a mass and no density are left out of k, g and H;
     their mass is in log p(x, z). Features of x that are NaN are left out of p and J.
     """
-    # All is in float64, because J'J loses half of the digits of J. MPS has no float64.
-    device = "cpu" if x.device.type == "mps" else x.device
-    x, z = x.to(device).double(), z.to(device).double()
-    generator = copy.deepcopy(model.generator).to(device).double()
+    # All is in float64, because J'J loses half of the digits of J. The generator is a
+    # copy, because other threads may use it.
+    x, z = double(x), double(z)
+    generator = copy_module(model.generator).to(x)
     support = model.prior.support(z)
     width = int(support.sum(1).max())
     # The entries of each row that have a density, filled up to the largest number.

@@ -31,14 +31,18 @@ PRIOR_WITHOUT_GRADIENT = (
 INFERENCE_DIVERGED = "Inference diverged for rows {rows} of X: {advice}"
 CODES_NOT_FINITE = "The codes of rows {rows} of X are not finite; rescale X."
 ENERGY_ROSE = (
-    "Inference did not converge: the energy of {n_failed} of {n_rows} rows is higher "
-    "than at the start; {advice}"
+    "Inference did not converge: the energy of {n_failed} of {n_rows} rows ({rows}) is "
+    "higher than at the start; {advice}"
 )
 STEP_TOO_LONG = (
     "step_size={step_size} is too long for {likelihood} and this generator; a "
     "step_size below {stable:.2g} is stable here. {remedies}"
 )
 ENERGY_NOT_FINITE = "the energy is not finite; rescale X, or increase sigma."
+SLOPE_NOT_FINITE = (
+    "the slope of the generator is not finite there; reduce learning_rate_init or "
+    "rescale X."
+)
 TOLERANCE_NOT_REACHED = (
     "Inference stopped after {n_steps} steps before it reached transform_tol={tol} for "
     "{n_failed} of {n_rows} rows ({rows}); increase transform_n_steps or "
@@ -47,9 +51,6 @@ TOLERANCE_NOT_REACHED = (
 LOSS_NOT_FINITE = (
     "Training diverged in epoch {epoch}: the loss is not finite; reduce "
     "learning_rate_init or rescale X."
-)
-INTERRUPTED = (
-    "fit was interrupted in epoch {epoch}; the encoder keeps what it has learned."
 )
 SCHEDULE_NOT_FINISHED = (
     "fit ended after {n_epochs} epochs, but {left}; increase max_iter."
@@ -61,6 +62,18 @@ LOSS_STILL_FALLS = (
 FIXED = (
     "{name}={value} cannot take effect, because training continues with "
     "{name}={before}; set it back, or call fit with warm_start=False."
+)
+NOT_REBUILT = (
+    "The saved {name} does not fit into a new one; a factory `generator` must give the "
+    "same module in each call. PyTorch says: {error}"
+)
+NO_MEMORY = (
+    "Too little memory; reduce n_components, hidden_layer_sizes or batch_size. PyTorch "
+    "says: {error}"
+)
+NO_MOMENTS = (
+    "init='linear' needs an encoder that was trained with it; use another init, or "
+    "call fit again."
 )
 SIGMOID_CANNOT_REACH = (
     "output_activation='sigmoid' cannot reach the values of X outside [0, 1]; rescale "
@@ -105,6 +118,10 @@ UNUSED_COMPONENTS = (
     "epoch; reduce n_components (try {enough})."
 )
 LOSS_GREW = (
-    "The loss grew from {first:.6g} to {last:.6g} while no schedule changed it; reduce "
+    "The loss grew from {least:.6g} to {last:.6g} while no schedule changed it; reduce "
     "learning_rate_init (try {rate:.2g})."
+)
+DENSE_OUTPUT = (
+    "{share:.0%} of the entries of the codes are not zero, so that a CSR array is "
+    "larger than a dense one; set threshold='posterior', or sparse_output=False."
 )

@@ -4,6 +4,7 @@ import numpy as np
 
 from ._arrays import to_array
 from ._checks import warn_of_convergence
+from ._fitting import begin, run_epoch
 from ._inference import infer_batches
 from ._modes import in_default_modes
 from ._state import unchanged_on_failure
@@ -51,9 +52,9 @@ class PartialFitMixin:
             is_first_call = not hasattr(self, "generator_")
             schedule = self._make_schedule()
             X = self._validate(X, reset=is_first_call)
-            optimizer = self._begin(X, continues=not is_first_call)
-            _, messages = self._run_epoch(X, schedule, optimizer)
-            self._optimizer_state = optimizer.state_dict()
+            begin(self, X, continues=not is_first_call)
+            self._is_in_parts = True
+            _, messages = run_epoch(self, X, schedule)
         warn_of_convergence(messages)
         return self
 

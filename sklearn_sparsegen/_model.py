@@ -29,6 +29,7 @@ class Model:
     `seed` is that of the noise of inference, a tuple of int. The options are
 
     * `memory`: what training updates for a later start;
+    * `stiffest`: the `StiffestDirection` that training updates;
     * `redraw_spike`: whether the generator learns from codes whose inactive entries are
       drawn anew from the spike. A solver that reaches a low energy hides codes in the
       spike, where the prior costs little, behind weights that grow. The posterior calls
@@ -48,6 +49,7 @@ class Model:
     n_components: int
     seed: tuple
     memory: Any = None
+    stiffest: Any = None
     redraw_spike: bool = False
     coupling: Any = None
     data_variance: float | None = None
@@ -107,8 +109,8 @@ class Model:
         """Return what training minimises: the data term at inferred codes (Eq. 8).
 
         The results are the loss of each row, for autograd; a dictionary of figures of
-        each row; and the codes whose energy is higher than at the start of inference.
-        `draw(*shape)` returns standard normal values.
+        each row; and the places and the codes of the rows whose energy is higher than
+        at the start of inference. `draw(*shape)` returns standard normal values.
         """
         solution = self.infer(x, rows)
         self.check(solution, rows)
@@ -127,18 +129,26 @@ class Model:
             "empty": ~active.any(1),
         }
         # A view of z, even an empty one, would keep all codes of the epoch in memory.
-        none = z.new_empty(0, z.shape[1])
-        rising = none if self.solver.monotone else z[solution.not_converged]
+        rising = [], z.new_empty(0, z.shape[1])
+        if not self.solver.monotone:
+            (places,) = solution.not_converged.nonzero(as_tuple=True)
+            rising = [int(rows[i]) for i in places], z[places]
         return loss, figures, rising
 
     def end_epoch(self, means):
-        """Bring the codes back to their scale, if nothing in the prior fixes it."""
+        """Bring the codes back to their scale, if nothing in the prior fixes it.
+
+        `means` are those of the figures of the epoch.
+        """
         if self.data_variance is not None:
             n_active = means["active"].sum().item()
             factor = fix_slopes(
                 self.generator, self.n_components, self.data_variance, n_active
             )
-            self.memory.rescale(factor)
+            if self.memory is not None:
+                self.memory.rescale(factor)
+        if self.stiffest is not None:
+            self.stiffest.update(self.generator, self.likelihood)
 
     def log_likelihood(self, x, z):
         """Return Laplace's estimate of log p(x) of each row around the codes `z`."""

@@ -1,11 +1,16 @@
-"""What a caller has set for all of PyTorch must not change any result."""
+"""The guard of public methods: PyTorch's modes, and its errors of memory."""
 
 import contextlib
 import functools
+import re
 
 import torch
 
+from . import _messages
+
 _AUTOCAST = "cpu", "cuda", "mps", "xpu"
+# PyTorch has no type of its own for these errors of a CPU.
+_NO_MEMORY = re.compile("out of memory|allocate memory|size calculation overflowed")
 
 
 def in_default_modes(method):
@@ -13,6 +18,7 @@ def in_default_modes(method):
 
     Autocast would round, inference mode has no gradients, and a default device would
     put new tensors there. The modes of the caller are back when the method returns.
+    What PyTorch says of too little memory becomes a MemoryError.
     """
 
     @functools.wraps(method)
@@ -25,6 +31,13 @@ def in_default_modes(method):
                     modes.enter_context(torch.autocast(device_type, enabled=False))
             if torch.get_default_device() != torch.device("cpu"):
                 modes.enter_context(torch.device("cpu"))
-            return method(*args, **kwargs)
+            try:
+                return method(*args, **kwargs)
+            except RuntimeError as error:
+                if _NO_MEMORY.search(str(error)):
+                    raise MemoryError(
+                        _messages.NO_MEMORY.format(error=error)
+                    ) from error
+                raise
 
     return run

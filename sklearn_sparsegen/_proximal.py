@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
@@ -17,32 +16,58 @@ _CHECK_EVERY = 5  # steps between two tests for converged rows
 _TINY = 1e-30  # keeps 0 / 0 finite
 
 
+class StiffestDirection(torch.nn.Module):
+    """The direction in which a generator's data term curves most at the code zero.
+
+    It is computed once per epoch, because that takes as long as inference of a row.
+    Being a module, it moves with others.
+    """
+
+    def __init__(self, n_components):
+        super().__init__()
+        self.register_buffer("direction", torch.zeros(1, n_components))
+        self.register_buffer("curvature", torch.zeros(1))
+        self.dispersion = 1.0  # of the likelihood of the last update
+
+    def update(self, generator, likelihood):
+        """Compute the direction and the curvature anew."""
+        origin = torch.zeros_like(self.direction)
+        found = stiffest_direction(origin, generator, likelihood)
+        self.direction, self.curvature = found
+        self.dispersion = likelihood.dispersion
+
+    def under(self, likelihood):
+        """Return the direction (1, k) and the curvature along it (1,)."""
+        factor = self.dispersion / likelihood.dispersion
+        return self.direction, self.curvature * factor
+
+    def get_extra_state(self):
+        """Return the number that is no buffer."""
+        return self.dispersion
+
+    def set_extra_state(self, state):
+        self.dispersion = state
+
+
 @dataclass(eq=False)
 class ProximalQuasiNewton:
     """The solver of proximal quasi-Newton steps; `_solvers.py` has the protocol.
 
     Each row takes at most `n_steps` evaluations of the data term's gradient, and stops
     once it has converged; see `proximal_steps`. With `tol=None` it takes all steps, and
-    does not count as not converged.
+    does not count as not converged. `stiffest` is what `StiffestDirection.under`
+    returns.
     """
 
     n_steps: int
     tol: float | None
-    generator: torch.nn.Module
-    likelihood: object
-    n_components: int
+    stiffest: tuple
 
     monotone = True
 
     @staticmethod
     def check(prior):
         """Accept any prior that has a proximal step."""
-
-    @cached_property
-    def stiffest(self):
-        """The direction, of shape (1, k), and the curvature along it, of shape (1,)."""
-        origin = next(self.generator.parameters()).new_zeros(1, self.n_components)
-        return stiffest_direction(origin, self.generator, self.likelihood)
 
     def solve(self, term, z, prior, draw=None, support=None):
         tol, n_steps = self.tol or 0.0, self.n_steps

@@ -15,6 +15,11 @@ def draw_seed(random_state):
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
+def derive_seed(seed, purpose):
+    """Return another seed, for random numbers independent of those of `seed`."""
+    return int(np.random.SeedSequence((seed, *purpose.encode())).generate_state(1)[0])
+
+
 class SeededRandomness(TorchDispatchMode):
     """Context in which random operations of torch, in this thread, draw from a seed.
 

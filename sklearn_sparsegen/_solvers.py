@@ -85,16 +85,22 @@ class GradientSteps:
     def advice(self, z, model):
         """Tell a step size that is stable around the codes `z`."""
         codes = torch.cat([z[:20], z.new_zeros(1, z.shape[1])])
+        stable = stable_step_size(codes, model)
+        if not 0 < stable < math.inf:
+            return _messages.SLOPE_NOT_FINITE
         return _messages.STEP_TOO_LONG.format(
             step_size=self.step_size,
             likelihood=model.likelihood,
-            stable=stable_step_size(codes, model),
+            stable=stable,
             remedies=self.remedies,
         )
 
     def explain(self, z, rows, n_rows, model):
         return _messages.ENERGY_ROSE.format(
-            n_failed=len(rows), n_rows=n_rows, advice=self.advice(z, model)
+            n_failed=len(rows),
+            n_rows=n_rows,
+            rows=_messages.first_of(rows),
+            advice=self.advice(z, model),
         )
 
 

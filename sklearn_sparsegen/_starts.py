@@ -16,6 +16,7 @@ from torch import nn
 
 from ._likelihoods import difference
 from ._linear_layers import linear
+from ._precision import double
 
 _MEMORY = 20  # batches, about, after which the weight of a batch has faded
 _RIDGE = 1e-3  # part of the mean variance of the codes; keeps their covariance definite
@@ -62,6 +63,7 @@ class Linear:
 
     moments: "CodeMoments"
     sigma: float
+    n_components: int
 
     @cached_property
     def _posterior(self):
@@ -70,7 +72,7 @@ class Linear:
     def codes(self, x, rows, prior, draw):
         """Return a code for each row, or one code of zeros."""
         if self._posterior is None:
-            return x.new_zeros(1, len(self.moments.covariance))
+            return x.new_zeros(1, self.n_components)
         mean, variance = self._posterior
         z = mean(x)
         return prior.prox(z, variance, z)[0]
@@ -105,16 +107,25 @@ class CodeMoments(nn.Module):
               \mathrm{Cov}[z | x] = S (S + C C^\top / \sigma^2)^{-1} S
 
     with S the covariance of z plus a small multiple of the identity, and C that of z
-    and G(z). Older batches fade exponentially. Being a module, it moves with others.
+    and G(z). Older batches fade exponentially. Being a module, it moves with others. It
+    takes no memory before the first update.
     """
 
-    def __init__(self, n_components, n_features):
+    def __init__(self):
         super().__init__()
         self.n_rows = 0.0  # sum of the weights of the rows seen
         # The mean is that of z and G(z) side by side; the covariance has the rows of z.
-        width = n_components + n_features
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("covariance", torch.zeros(n_components, width))
+        for name in ("mean", "covariance"):
+            self.register_buffer(name, torch.zeros(0), persistent=False)
+
+    def get_extra_state(self):
+        """Return what `state_dict` keeps: all of it, as the shapes are not known."""
+        return {"n_rows": self.n_rows, **dict(self.named_buffers())}
+
+    def set_extra_state(self, state):
+        self.n_rows = state["n_rows"]
+        for name, buffer in self.named_buffers():
+            setattr(self, name, state[name].to(buffer, copy=True))
 
     @torch.no_grad()
     def update(self, rows, z, output):
@@ -126,8 +137,13 @@ class CodeMoments(nn.Module):
         joint = torch.cat([z, output], dim=1)
         mean = joint.mean(0)
         joint -= mean
-        shift = mean - self.mean
         k = z.shape[1]
+        if not len(self.mean):
+            self.mean, self.covariance = (
+                mean.new_zeros(len(mean)),
+                z.new_zeros(k, len(mean)),
+            )
+        shift = mean - self.mean
         self.covariance.lerp_(joint[:, :k].T @ joint / len(z), rate)
         self.covariance.addr_(shift[:k], shift, alpha=rate * (1 - rate))
         self.mean.lerp_(mean, rate)
@@ -145,7 +161,7 @@ class CodeMoments(nn.Module):
         The mean takes features that are NaN at their own mean.
         """
         k = len(self.covariance)
-        covariance, cross = self.covariance.double().tensor_split([k], dim=1)
+        covariance, cross = double(self.covariance).tensor_split([k], dim=1)
         identity = torch.eye(k).to(covariance)
         ridge = _RIDGE * covariance.diagonal().mean() + _TINY
         root = torch.linalg.cholesky(covariance + ridge * identity)

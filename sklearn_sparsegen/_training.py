@@ -6,17 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
+from ._precision import double
+
 _PATIENCE = 5  # epochs, in one of which the loss must fall
 
 
-def make_optimizer(networks, learning_rate, state=None):
-    """Return Adam for the weights of some modules, from the state of an earlier one."""
-    weights = torch.nn.ModuleList(networks).parameters()
-    optimizer = torch.optim.Adam(weights, fused=True)
-    if state is not None:
-        optimizer.load_state_dict(state)
-    optimizer.param_groups[0]["lr"] = learning_rate
-    return optimizer
+def make_optimizer(networks):
+    """Return Adam for the weights of some modules."""
+    return torch.optim.Adam(torch.nn.ModuleList(networks).parameters(), fused=True)
 
 
 # Without it, a KeyboardInterrupt while torch has gradients off would leave them off.
@@ -28,23 +25,25 @@ def train_epoch(model, batches, optimizer, draw):
     the rows as a tensor. `draw(*shape)` returns standard normal values.
 
     Returns the means over all rows of the figures that `model.loss` returns, as
-    tensors, and the codes whose energy is higher than at the start of inference.
+    tensors, and the places and the codes of the rows whose energy is higher than at the
+    start of inference.
     """
-    totals, n_rows, all_rising = {}, 0, []
+    totals, n_rows, all_places, all_codes = {}, 0, [], []
     for rows, x in batches:
-        loss, figures, rising = model.loss(x, rows, draw)
+        loss, figures, (places, codes) = model.loss(x, rows, draw)
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()
         n_rows += len(x)
-        all_rising.append(rising)
+        all_places += places
+        all_codes.append(codes)
         # The sums stay on the device, because reading one would synchronise a GPU.
         for name, values in figures.items():
-            total = values.detach().sum(0, dtype=torch.float64)
+            total = double(values.detach()).sum(0)
             totals[name] = totals.get(name, 0.0) + total
     means = {name: total / n_rows for name, total in totals.items()}
     model.end_epoch(means)
-    return means, torch.cat(all_rising)
+    return means, (all_places, torch.cat(all_codes))
 
 
 class ConstantSchedule:

@@ -81,7 +81,7 @@ def test_active_codes(rng):
 def test_reconstruction_display(digits, sparse_output):
     mpl.use("agg")
     encoder = SparseGeneratorEncoder(
-        5, alpha=1.0, max_iter=1, tol=None, sparse_output=sparse_output
+        5, max_iter=1, decay=1.0, tol=None, sparse_output=sparse_output
     ).fit(digits)
     display = ReconstructionDisplay.from_estimator(
         encoder, digits[:4], image_shape=(8, 8)

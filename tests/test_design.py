@@ -20,6 +20,7 @@ import sklearn_sparsegen
 from sklearn_sparsegen import (
     SparseGeneratorEncoder,
     baselines,
+    callbacks,
     datasets,
     metrics,
     plotting,
@@ -50,10 +51,12 @@ ARRAY_LEVEL = {
     "_checks",
     "_docs",
     "_encoder",
+    "_fitting",
     "_inference",
     "_mixins",
     "_random",
     "_state",
+    "callbacks",
     "datasets",
     "metrics",
     "plotting",
@@ -275,7 +278,8 @@ def test_every_parameter_and_attribute_is_documented(encoder):
 
 
 def public_objects():
-    for module in (sklearn_sparsegen, baselines, datasets, metrics, plotting):
+    modules = sklearn_sparsegen, baselines, callbacks, datasets, metrics, plotting
+    for module in modules:
         for name, value in vars(module).items():
             if name.startswith("_") or not getattr(value, "__module__", "").startswith(
                 "sklearn_sparsegen"

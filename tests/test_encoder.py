@@ -1,6 +1,5 @@
 """The encoder: fit loop, transform, likelihood, and what users do with them."""
 
-import copy
 import functools
 import io
 import itertools
@@ -132,8 +131,9 @@ def test_an_epoch_takes_any_iterable_of_batches(digits):
             seed=(0,),
         )
         adam = torch.optim.Adam(generator.parameters(), lr=learning_rate)
-        figures, rising = train_epoch(model, batches, adam, draw=None)
-        assert rising.shape == (0, 3)
+        figures, (rows, codes) = train_epoch(model, batches, adam, draw=None)
+        assert rows == []
+        assert codes.shape == (0, 3)
         assert figures.keys() == {"loss", "squared_error", "active", "empty"}
         return {
             name: figure.sum() for name, figure in figures.items()
@@ -234,26 +234,45 @@ def interrupted_in_pass(number):
     return Interrupted
 
 
-def test_interrupt_keeps_what_was_learned(digits):
+def test_interrupt_keeps_whole_epochs(digits):
     generator = interrupted_in_pass(200)
-    with pytest.warns(ConvergenceWarning, match=r"interrupted in epoch \d+; .* keeps"):
-        encoder = Encoder(generator=generator, max_iter=50, n_steps=3).fit(digits)
+    encoder = Encoder(generator=generator, max_iter=50, n_steps=3, decay=0.5)
+    with pytest.raises(KeyboardInterrupt):  # a script or a grid search ends here
+        encoder.fit(digits)
     assert torch.is_grad_enabled()
     assert 0 < encoder.n_iter_ < 50
-    assert encoder.transform(digits).shape == (300, 10)
+    assert len(encoder.loss_curve_) == encoder.n_iter_
+    # The part of an epoch that was interrupted is undone.
+    whole = Encoder(generator=interrupted_in_pass(0), n_steps=3, tol=None, decay=0.5)
+    whole.set_params(max_iter=encoder.n_iter_).fit(digits)
+    assert_array_equal(encoder.transform(digits), whole.transform(digits))
 
 
-def test_interrupted_epoch_does_not_lower_alpha_twice(digits):
-    # The first pass checks the generator. Each of the six batches of an epoch takes
+def test_interrupt_before_the_end_of_an_epoch_changes_nothing(digits):
+    encoder = Short(generator=interrupted_in_pass(6), n_steps=1)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.fit(digits)
+    with pytest.raises(NotFittedError):
+        encoder.transform(digits)
+
+
+@pytest.mark.filterwarnings("ignore:fit ended")
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_goes_on_after_an_interrupt_as_if_there_were_none(digits, method):
+    # The first passes check the generator. Each of the six batches of an epoch takes
     # four passes or more, so this one is in the second epoch.
     encoder = Short(generator=interrupted_in_pass(40), n_steps=1, warm_start=True)
-    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 2"):
+    with pytest.raises(KeyboardInterrupt):
         encoder.fit(digits)
     assert encoder.n_iter_ == 1
+    twin = Short(generator=interrupted_in_pass(0), n_steps=1, warm_start=True)
+    twin.set_params(max_iter=3, tol=None).fit(digits)
+    encoder.set_params(max_iter=1, tol=None)
     for epoch, alpha in (2, 0.64), (3, 0.46):
-        encoder.partial_fit(digits)
+        getattr(encoder, method)(digits)
         assert encoder.n_iter_ == epoch
         assert encoder.alpha_ == alpha
+    assert_array_equal(encoder.transform(digits), twin.transform(digits))
 
 
 @pytest.mark.parametrize("solver", ["gradient", "proximal"])
@@ -456,7 +475,7 @@ def test_inference_parameters_take_effect_after_fit(fitted, digits):
         {"n_steps": 5},
         {"step_size": 0.03},
         {"init": "normal"},
-        {"init": "linear"},
+        {"init": "prior"},
         {"solver": "proximal"},
         {"solver": "proximal", "transform_tol": 0.1},
         {"solver": "proximal", "transform_n_steps": 1000},
@@ -707,21 +726,6 @@ def test_cuda(fitted, digits):
     loaded = pickle.Unpickler(buffer).load()
     loaded.generator_.cpu()
     assert_allclose(loaded.transform(digits), codes, atol=1e-6)
-
-
-def test_state_is_moved_to_the_cpu(fitted):
-    """What a pickle holds is moved to the CPU, which is shown without a GPU."""
-
-    class Elsewhere(torch.Tensor):
-        def cpu(self):
-            return torch.zeros(3)
-
-    encoder = copy.copy(fitted)
-    encoder._optimizer_state = {"a": {0: torch.zeros(3).as_subclass(Elsewhere)}}
-    state = encoder.__getstate__()
-    assert type(state["_optimizer_state"]["a"][0]) is torch.Tensor
-    assert state["generator_"] is not fitted.generator_  # moving it would change it
-    assert state["alpha_"] == fitted.alpha_
 
 
 @pytest.mark.parametrize("method", ["transform", "score_samples"])

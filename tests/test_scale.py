@@ -184,7 +184,7 @@ def test_slopes_and_how_they_are_made_equal(convolutional, rng, monkeypatch):
     assert_allclose(slopes, J[0].norm(dim=0), rtol=1e-12)
 
     z = torch.from_numpy(rng.normal(size=(50, 6)))
-    moments = CodeMoments(6, 16).double()
+    moments = CodeMoments().double()
     moments.update(None, z, generator(z).detach())
     x = torch.from_numpy(rng.normal(size=(3, 16)))
     (mean, variance), output = moments.posterior(0.3), generator(z).detach()

@@ -52,7 +52,10 @@ def test_every_class_is_checked():
 
 # The checks fit data of any scale for a few epochs, as it suits them. scikit-learn's
 # own tests of its estimators ignore this warning too.
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:.*CSR array is larger:UserWarning",
+)
 @parametrize_with_checks(SETTINGS)
 def test_common_checks(estimator, check):
     check(estimator)

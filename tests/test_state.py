@@ -42,6 +42,8 @@ class Interrupted(torch.nn.Module):
 
 
 def same(a, b):
+    if isinstance(a, torch.optim.Optimizer):
+        return same(a.state_dict(), b.state_dict())
     if isinstance(a, torch.nn.Module):
         return same(a.state_dict(), b.state_dict())
     if isinstance(a, dict):

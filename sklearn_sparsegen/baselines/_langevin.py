@@ -10,17 +10,17 @@ from .._mixins import PartialFitMixin, ScoreMixin
 from .._model import Model
 from .._parameters import COUNT, POSITIVE, parameter, parameters
 from .._priors import SpikeSlab
-from .._random import seeded_noise
+from .._random import derive_seed, seeded_noise
 from .._solvers import GradientSteps
 from .._starts import Chains, StandardNormal
 
 
-def _langevin_model(encoder, X, start, memory=None):
+def _langevin_model(encoder, X, n_steps, start, memory=None):
     """Return the model of an encoder with these parameters and a normal prior."""
     return Model(
         **encoder._model_parts(X),
         prior=SpikeSlab(alpha=1.0),  # the standard normal distribution
-        solver=GradientSteps(encoder.n_steps, encoder.step_size, langevin=True),
+        solver=GradientSteps(n_steps, encoder.step_size, langevin=True),
         start=start,
         memory=memory,
     )
@@ -77,7 +77,7 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     step_size: float = parameter(0.1, POSITIVE)
 
     def _make_model(self, X=None):
-        return _langevin_model(self, X, StandardNormal())
+        return _langevin_model(self, X, self.n_steps, StandardNormal())
 
 
 @describe_like(ShortRunEncoder)
@@ -87,9 +87,18 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
 
     This is :class:`ShortRunEncoder`, except that each row of the training data has a
     chain of Langevin dynamics of its own, which continues from epoch to epoch [1]_.
-    `transform` starts at a draw from the prior.
+    `transform` starts at a draw from the prior, from where it takes more steps to reach
+    the posterior.
 
     There is no `partial_fit`, because a chain belongs to a row of all training data.
+
+    Parameters
+    ----------
+    n_steps : int, default=30
+        Number of steps of inference in each epoch of training.
+
+    transform_n_steps : int, default=100
+        Number of steps of inference in `transform` and `score`.
 
     Attributes
     ----------
@@ -123,21 +132,24 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
     _signal_to_noise = ShortRunEncoder._signal_to_noise
 
     n_steps: int = parameter(30, COUNT)
+    transform_n_steps: int = parameter(100, COUNT)
     step_size: float = parameter(0.1, POSITIVE)
 
-    def _build(self, X, rescale):
-        return {
-            **super()._build(X, rescale),
-            "codes_": np.empty((0, self.n_components_)),
-        }
+    def _build(self, rescale, like, X=None):
+        fitted = super()._build(rescale, like, X)
+        if X is not None:
+            fitted["codes_"] = np.empty((0, self.n_components_))
+        return fitted
 
     def _make_model(self, X=None):
         if X is None:
-            return _langevin_model(self, X, StandardNormal())
+            n_steps = self.transform_n_steps
+            return _langevin_model(self, X, n_steps, StandardNormal())
         like, codes = next(self.generator_.parameters()).detach().cpu(), self.codes_
         if len(codes) != len(X):  # other data than before: new chains
-            codes = to_array(seeded_noise(self._seed, like)(len(X), self.n_components_))
+            seed = derive_seed(self._seed, "chains")
+            codes = to_array(seeded_noise(seed, like)(len(X), self.n_components_))
         # A new tensor, which a copy of the encoder does not share, and its array.
         chains = Chains(to_tensor(codes, like))
         self.codes_ = to_array(chains.positions)
-        return _langevin_model(self, X, chains, memory=chains)
+        return _langevin_model(self, X, self.n_steps, chains, memory=chains)

@@ -9,7 +9,7 @@ from .._mixins import PartialFitMixin
 from .._model import Model
 from .._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 from .._priors import Exponential
-from .._proximal import ProximalQuasiNewton
+from .._proximal import ProximalQuasiNewton, StiffestDirection
 from .._starts import Zeros
 
 
@@ -113,17 +113,24 @@ class VarianceSparseEncoder(PartialFitMixin, BaseEncoder):
     n_steps: int = parameter(30, COUNT)
     sparse_output: bool = parameter(False, "boolean")
 
+    def _build(self, rescale, like, X=None):
+        fitted = super()._build(rescale, like, X)
+        fitted["_stiffest"] = StiffestDirection(self.n_components_).to(like)
+        if X is not None:
+            fitted["_stiffest"].update(fitted["generator_"], self._likelihood())
+        return fitted
+
     def _make_model(self, X=None):
         coupling = functools.partial(
             VarianceHinge, weight=self.variance_weight, floor=self.min_scale
         )
-        k, likelihood = self.n_components_, self._likelihood()
         return Model(
             **self._model_parts(X),
             prior=Exponential(self.rate),
             solver=ProximalQuasiNewton(
-                self.n_steps, None, self.generator_, likelihood, k
+                self.n_steps, None, self._stiffest.under(self._likelihood())
             ),
-            start=Zeros(k),
+            stiffest=self._stiffest,
+            start=Zeros(self.n_components_),
             coupling=None if X is None else coupling,
         )

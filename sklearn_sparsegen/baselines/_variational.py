@@ -17,6 +17,7 @@ from .._likelihoods import squared_error
 from .._linear_layers import forward
 from .._mixins import PartialFitMixin, ScoreMixin
 from .._parameters import NON_NEGATIVE, parameter, parameters
+from .._precision import double
 from .._priors import SpikeSlab
 from .._random import row_noise
 from .._solvers import Solution
@@ -72,7 +73,7 @@ class VariationalModel:
         loss = energy + self.divergence(posterior, self.prior)
         error = squared_error(x, self.likelihood.mean(output))
         figures = {"loss": loss, "squared_error": error, **posterior.figures()}
-        return loss, figures, z.new_empty(0, z.shape[1])
+        return loss, figures, ([], z.new_empty(0, z.shape[1]))
 
     def end_epoch(self, means):
         """Do nothing: the divergence fixes the scale of the codes."""
@@ -86,32 +87,31 @@ class VariationalModel:
             z = posterior.sample(draw)
             log_ratio = prior.log_prob(z).sum(1) - posterior.log_prob(z).sum(1)
             energy = self.likelihood.energy(x, forward(self.generator, z))
-            log_weights.append(log_ratio.double() - energy)
+            log_weights.append(double(log_ratio) - double(energy))
         log_mean = torch.stack(log_weights).logsumexp(0) - math.log(_N_DRAWS)
         return log_mean - self.likelihood.constant(x.shape[1])
 
 
-def add_recognition(encoder, fitted, X, rescale, n_heads):
-    """Add a recognition network to the fitted attributes of an encoder.
+def build_recognition(encoder, rescale, n_heads):
+    """Return a recognition network for an encoder, on the CPU.
 
     It mirrors the fully connected generator, and has `n_heads` outputs per component.
     First it undoes the map `rescale` of the generator's output, unless a sigmoid
     follows there.
     """
-    sizes = layer_sizes(encoder.hidden_layer_sizes)[::-1]
+    fixed, n_features = encoder._fixed_values, encoder.n_features_in_
     source = functools.partial(
-        mlp_generator, hidden_layer_sizes=sizes, activation=encoder.activation
+        mlp_generator,
+        hidden_layer_sizes=layer_sizes(fixed["hidden_layer_sizes"])[::-1],
+        activation=fixed["activation"],
     )
     n_outputs = n_heads * encoder.n_components_
     # The generator has the seed itself.
-    network = build_generator(source, X.shape[1], n_outputs, encoder._seed + 1)
-    if encoder.output_activation_ == "sigmoid":
-        undo = Rescale(torch.zeros(X.shape[1]), 1.0)
-    else:
+    network = build_generator(source, n_features, n_outputs, encoder._seed + 1)
+    undo = Rescale(torch.zeros(n_features), 1.0)
+    if encoder.output_activation_ != "sigmoid" and rescale is not None:
         undo = Rescale(-rescale.offset / rescale.scale, 1 / rescale.scale)
-    network = torch.nn.Sequential(undo, *network)
-    network.to(next(fitted["generator_"].parameters()))
-    return {**fitted, "recognition_": network}
+    return torch.nn.Sequential(undo, *network)
 
 
 def recognise(network, family, n_heads, x):
@@ -203,8 +203,9 @@ class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     beta: float = parameter(1.0, NON_NEGATIVE)
 
-    def _build(self, X, rescale):
-        return add_recognition(self, super()._build(X, rescale), X, rescale, 2)
+    def _build(self, rescale, like, X=None):
+        fitted = super()._build(rescale, like, X)
+        return {**fitted, "recognition_": build_recognition(self, rescale, 2).to(like)}
 
     def _make_model(self, X=None):
         return VariationalModel(

@@ -20,7 +20,7 @@ from ._variational import (
     NormalPosterior,
     VAEEncoder,
     VariationalModel,
-    add_recognition,
+    build_recognition,
     recognise,
 )
 
@@ -218,23 +218,27 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     def _make_schedule(self):
         return WarmUp(self.warmup)
 
-    def _build(self, X, rescale):
-        fitted = add_recognition(self, super()._build(X, rescale), X, rescale, 3)
-        n, fitted["pseudo_inputs_"] = self.n_pseudo_inputs, None
+    def _build(self, rescale, like, X=None):
+        recognition = build_recognition(self, rescale, 3).to(like)
+        fitted = {**super()._build(rescale, like, X), "recognition_": recognition}
+        n, pseudo_inputs = self._fixed_values["n_pseudo_inputs"], None
         if n is not None:
-            if n > len(X):
-                raise ValueError(
-                    f"n_pseudo_inputs={n} must not be above n_samples={len(X)}: each "
-                    "starts at a row of X."
-                )
-            places = np.random.default_rng(self._seed).choice(len(X), n, replace=False)
-            rows = to_tensor(X[places], next(fitted["generator_"].parameters()))
-            # In the unit of the layers, so that the unit of X does not matter.
-            inputs = fitted["recognition_"][0](rows)
-            fitted["pseudo_inputs_"] = torch.nn.Embedding.from_pretrained(
-                inputs, freeze=False
+            inputs = like.new_zeros(n, self.n_features_in_)
+            if X is not None:
+                # In the unit of the layers, so that the unit of X does not matter.
+                inputs = recognition[0](self._choose_rows(X, n, like))
+            pseudo_inputs = torch.nn.Embedding.from_pretrained(inputs, freeze=False)
+        return {**fitted, "pseudo_inputs_": pseudo_inputs}
+
+    def _choose_rows(self, X, n, like):
+        """Return n random rows of X."""
+        if n > len(X):
+            raise ValueError(
+                f"n_pseudo_inputs={n} must not be above n_samples={len(X)}: each "
+                "starts at a row of X."
             )
-        return fitted
+        places = np.random.default_rng(self._seed).choice(len(X), n, replace=False)
+        return to_tensor(X[places], like)
 
     def _make_model(self, X=None):
         family = functools.partial(SpikeSlabPosterior, sharpness=self._sharpness)

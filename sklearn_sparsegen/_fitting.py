@@ -1,0 +1,128 @@
+"""Fitting: the attributes with which training starts, and its epochs.
+
+`fit` and `partial_fit` call these functions, which set the attributes of an encoder.
+"""
+
+import math
+
+import numpy as np
+
+from . import _arrays, _generators, _messages, _training
+from ._checks import check_result, check_scale, check_sigma
+from ._random import draw_seed, seeded_noise
+from ._scale import output_map
+from ._state import check_fixed, fixed_values, networks, unchanged_on_failure
+
+
+def begin(encoder, X, continues):
+    """Set the fitted attributes to their values before training, or check them."""
+    if continues:
+        check_fixed(encoder)
+        _set_sigma(encoder, X)
+    else:
+        _initialise(encoder, X)
+    is_sigmoid = encoder.output_activation_ == "sigmoid" and encoder._generator_is_ours
+    if is_sigmoid and not _arrays.is_in_unit_interval(X):
+        _messages.warn(_messages.SIGMOID_CANNOT_REACH)
+
+
+def _set_sigma(encoder, X):
+    is_auto = encoder.sigma == "auto"
+    encoder.sigma_ = encoder._auto_sigma if is_auto else float(encoder.sigma)
+    check_sigma(encoder, X)
+
+
+def _initialise(encoder, X):
+    """Set all fitted attributes to their values before the first epoch."""
+    encoder.output_activation_ = encoder.output_activation
+    if encoder.output_activation == "auto":
+        is_unit = _arrays.is_in_unit_interval(X)
+        encoder.output_activation_ = "sigmoid" if is_unit else "identity"
+    encoder._seed = draw_seed(encoder.random_state)
+    encoder.n_components_ = int(encoder.n_components)
+    encoder._fixed_values = fixed_values(encoder)
+    encoder._generator_is_ours = not callable(encoder.generator)
+    mean, variance, observed = _arrays.moments(X)
+    dtype = _arrays.float_dtype(X)
+    check_scale(mean, variance, observed, dtype)
+    encoder._auto_sigma = math.sqrt(float(variance.sum()) / encoder._signal_to_noise)
+    # The mean squared distance of a row from the mean, where it is observed.
+    encoder._data_variance = float(variance @ observed)
+    _set_sigma(encoder, X)
+    like = _arrays.empty_tensor(dtype, _arrays.resolve_device(encoder.device))
+    rescale = output_map(mean, variance, encoder.output_activation_)
+    vars(encoder).update(encoder._build(rescale, like, X))
+    encoder._dtype = dtype.name
+    modules = encoder.generator_.modules()
+    encoder._is_rescaled = any(isinstance(m, _generators.Rescale) for m in modules)
+    encoder._optimizer = _training.make_optimizer(networks(encoder).values())
+    encoder.n_iter_ = 0
+    encoder.loss_curve_ = []
+    vars(encoder).pop("n_active_curve_", None)
+
+
+def run_epochs(encoder, X, schedule, context, data):
+    """Run the epochs that are left of a fit; return what to warn of.
+
+    `context` is scikit-learn's, and `data` are the arguments of its hooks.
+    """
+    while encoder._epochs_left:
+        epoch = context.subcontext(task_name="epoch")
+        epoch.call_on_fit_task_begin(**data)
+        with unchanged_on_failure(encoder):
+            figures, messages = run_epoch(encoder, X, schedule)
+        left, tol = schedule.left(encoder.n_iter_), encoder.tol
+        # Those of the epochs in which no schedule changes the loss.
+        losses = (
+            encoder._losses if left else [*encoder._losses, encoder.loss_curve_[-1]]
+        )
+        encoder._losses, encoder._epochs_left = losses, encoder._epochs_left - 1
+        converged = tol is not None and _training.loss_has_converged(losses, tol)
+        # A callback gets a copy of the encoder, and a copy has networks of its own.
+        stop = epoch.call_on_fit_task_end(**data, reconstruction_attributes={})
+        if not (stop or converged or encoder._epochs_left == 0):
+            continue
+        encoder._epochs_left = 0
+        if left:
+            message = _messages.SCHEDULE_NOT_FINISHED
+            messages.append(message.format(n_epochs=encoder.n_iter_, left=left))
+        elif not (stop or tol is None or converged):
+            message = _messages.LOSS_STILL_FALLS
+            messages.append(message.format(max_iter=encoder.max_iter, tol=tol))
+        encoder._fit_warnings = messages + check_result(encoder, X, figures, losses)
+    return encoder._fit_warnings
+
+
+def run_epoch(encoder, X, schedule):
+    """Train for one epoch on X; return its figures and what to warn of."""
+    epoch = encoder.n_iter_ + 1
+    vars(encoder).update(schedule.at(epoch))
+    optimizer = encoder._optimizer
+    optimizer.param_groups[0]["lr"] = encoder.learning_rate_init
+    model = encoder._make_model(X)
+    seed = encoder._seed, encoder.n_iter_
+    like = next(encoder.generator_.parameters())
+    rng = np.random.default_rng(seed) if encoder.shuffle else None
+    size = _arrays.training_batch_size(encoder.batch_size, len(X))
+    batches = _arrays.training_batches(X, size, like, rng)
+    draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
+    figures, rising = _training.train_epoch(model, batches, optimizer, draw)
+    figures = {name: _arrays.to_array(value) for name, value in figures.items()}
+    if not np.isfinite(figures["loss"]):
+        raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=epoch))
+    shown, results = {"loss": float(figures["loss"])}, {"n_iter_": epoch}
+    if "active" in figures:
+        results["component_frequency_"] = figures["active"]
+        shown["n_active"] = float(figures["active"].sum())
+    for name, value in shown.items():
+        curve = f"{name}_curve_"
+        results[curve] = [*getattr(encoder, curve, []), value]
+    # All at once, so that an interrupt leaves all of them or none.
+    vars(encoder).update(results)
+    if encoder.verbose:
+        text = ", ".join(f"{name} {value:.6g}" for name, value in shown.items())
+        print(f"Epoch {epoch}: {text}")
+    rows, codes = rising
+    if not rows:
+        return figures, []
+    return figures, [model.solver.explain(codes, sorted(rows), len(X), model)]

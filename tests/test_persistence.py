@@ -1,0 +1,459 @@
+"""Fitted encoders that are saved and loaded: pickle, skops, checkpoints, exports."""
+
+import copy
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+import torch
+from conftest import short_fits
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+import sklearn_sparsegen
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._state import networks
+from sklearn_sparsegen.callbacks import Checkpoint
+
+pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
+
+SMALL = {
+    "n_components": 6,
+    "hidden_layer_sizes": (9,),
+    "max_iter": 5,
+    "random_state": 0,
+}
+ENCODERS = {
+    "main": SparseGeneratorEncoder(**SMALL),
+    "paper": SparseGeneratorEncoder(**PAPER_SETTINGS | SMALL, step_size=0.02),
+    "convolutional": SparseGeneratorEncoder(
+        generator="convolutional", image_shape=np.array([8, 8]), **SMALL
+    ),
+    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
+    "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **SMALL),
+}
+each_encoder = pytest.mark.parametrize("name", ENCODERS)
+
+
+@pytest.fixture
+def digits(digits):
+    return digits[:100]
+
+
+def by_skops(encoder):
+    data = skops.io.dumps(encoder)
+    types = skops.io.get_untrusted_types(data=data)
+    own = f"{type(encoder).__module__}.{type(encoder).__name__}"
+    assert set(types) <= {own, f"{__name__}.normalised"}
+    return skops.io.loads(data, trusted=types)
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda encoder: pickle.loads(pickle.dumps(encoder)),
+    "skops": by_skops,
+}
+each_copy = pytest.mark.parametrize("copied", COPIES)
+
+
+def assert_same(encoder, other, X):
+    codes = encoder.transform(X)
+    assert_array_equal(other.transform(X), codes)
+    assert_array_equal(other.inverse_transform(codes), encoder.inverse_transform(codes))
+    assert_array_equal(other.sample(3), encoder.sample(3))
+    if hasattr(encoder, "score_samples"):
+        assert_array_equal(other.score_samples(X), encoder.score_samples(X))
+    assert other.loss_curve_ == encoder.loss_curve_
+
+
+@each_copy
+@each_encoder
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_copy_is_the_same_encoder(name, copied, dtype, digits):
+    X = digits.astype(dtype)
+    encoder = clone(ENCODERS[name]).fit(X)
+    other = COPIES[copied](encoder)
+    assert_same(encoder, other, X)
+    assert networks(other).keys() == networks(encoder).keys()
+    # Neither changes with the other.
+    codes = encoder.transform(X)
+    other.set_params(warm_start=True, learning_rate_init=0.1).fit(X)
+    assert_array_equal(encoder.transform(X), codes)
+
+
+@each_copy
+def test_parameters_set_after_fit_do_not_change_the_networks(copied, digits):
+    encoder = clone(ENCODERS["paper"]).fit(digits)
+    codes = encoder.transform(digits)
+    encoder.set_params(n_components=3, hidden_layer_sizes=(4, 4), spike_scale=0.2)
+    encoder.set_params(activation="tanh", output_activation="sigmoid", init="linear")
+    other = COPIES[copied](encoder)
+    assert other.n_components == 3
+    other.set_params(spike_scale=0.1, init="zeros")
+    assert_array_equal(other.transform(digits), codes)
+
+
+@each_copy
+@pytest.mark.parametrize("goes_on", ["fit", "partial_fit"])
+@each_encoder
+def test_training_goes_on_in_a_copy(name, goes_on, copied, digits):
+    encoder = clone(ENCODERS[name])
+    if goes_on == "partial_fit":
+        if not hasattr(encoder, "partial_fit"):
+            pytest.skip("the chains of ABPEncoder belong to the rows of all data")
+        encoder.partial_fit(digits)
+    else:
+        encoder.set_params(warm_start=True).fit(digits)
+    other = COPIES[copied](encoder)
+    for e in (encoder, other):
+        getattr(e, goes_on)(digits)
+    assert_same(encoder, other, digits)
+
+
+def test_partial_fit_goes_on_with_the_optimiser_of_fit(digits):
+    encoder = clone(ENCODERS["main"]).fit(digits)
+    steps = [float(s["step"]) for s in encoder._optimizer.state.values()]
+    encoder.partial_fit(digits)
+    after = [float(s["step"]) for s in encoder._optimizer.state.values()]
+    per_epoch = steps[0] / 5
+    assert after == [step + per_epoch for step in steps]
+
+
+def test_a_pickle_holds_no_optimiser_that_is_not_needed(digits):
+    encoder = SparseGeneratorEncoder(**SMALL | {"hidden_layer_sizes": (300,)})
+    size = len(pickle.dumps(encoder.fit(digits)))
+    assert len(pickle.dumps(encoder.set_params(warm_start=True))) > 2.5 * size
+
+
+def test_moments_that_are_not_used_take_no_memory(digits):
+    sizes = [
+        len(pickle.dumps(clone(ENCODERS["main"]).set_params(**params).fit(digits)))
+        for params in ({"init": "zeros"}, {"n_components": 60, "init": "zeros"})
+    ]
+    weights = 8 * 54 * 10  # of 54 components more in a layer of 9 units
+    assert sizes[1] - sizes[0] < 2 * weights
+
+
+# Generators of one's own --------------------------------------------------------------
+
+
+def normalised(k, d):
+    """Return a generator whose weights are normalised by a parametrisation."""
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(k, 9))
+    last = nn.utils.parametrizations.orthogonal(nn.Linear(9, d, bias=False))
+    return nn.Sequential(layer, nn.Tanh(), last)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
+def with_hooks(k, d):
+    return nn.Sequential(nn.utils.weight_norm(nn.Linear(k, d)))
+
+
+@each_copy
+@pytest.mark.parametrize("solver", ["proximal", "gradient"])
+def test_parametrised_generator(copied, solver, digits):
+    settings = {} if solver == "proximal" else PAPER_SETTINGS | {"step_size": 0.02}
+    encoder = SparseGeneratorEncoder(**settings | SMALL | {"generator": normalised})
+    encoder.fit(digits)
+    assert_same(encoder, COPIES[copied](encoder), digits)
+    assert_array_equal(
+        clone(encoder).fit(digits).transform(digits), encoder.transform(digits)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
+@pytest.mark.parametrize("copied", ["copy", "deepcopy", "pickle"])
+def test_generator_whose_hooks_compute_its_weights(copied, digits):
+    encoder = SparseGeneratorEncoder(**SMALL, generator=with_hooks).fit(digits)
+    assert_same(encoder, COPIES[copied](encoder), digits)
+
+
+@pytest.mark.parametrize("copied", ["copy", "deepcopy", "pickle"])
+def test_generator_that_is_a_module(copied, digits):
+    module = nn.Sequential(nn.Linear(6, 64), nn.Identity())
+    weight = module[0].weight.clone()
+    encoder = SparseGeneratorEncoder(**SMALL, generator=module).fit(digits)
+    assert_same(encoder, COPIES[copied](encoder), digits)
+    assert_array_equal(module[0].weight.detach(), weight.detach())
+
+
+class Changing:
+    """A factory that gives another module in each call."""
+
+    n_calls = 0
+
+    def __call__(self, k, d):
+        Changing.n_calls += 1
+        return nn.Sequential(
+            nn.Linear(k, Changing.n_calls), nn.Linear(Changing.n_calls, d)
+        )
+
+
+def test_factory_that_changes_is_named(digits):
+    encoder = SparseGeneratorEncoder(**SMALL, generator=Changing()).fit(digits)
+    with pytest.raises(ValueError, match=r"saved generator_ does not fit .*factory"):
+        copy.copy(encoder)
+
+
+# Versions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "saved", "warns"),
+    [
+        ("0.1.0", "0.1.7", False),
+        ("0.2.0", "0.1.0", True),
+        ("1.0.0", "0.9.0", True),
+        ("1.2.0", "1.7.3", False),
+        ("2.0.0", "1.7.3", True),
+    ],
+)
+def test_another_major_version_warns(ours, saved, warns, digits, monkeypatch):
+    encoder = clone(ENCODERS["main"]).fit(digits)
+    monkeypatch.setattr("sklearn_sparsegen._state.__version__", saved)
+    data = pickle.dumps(encoder)
+    monkeypatch.setattr("sklearn_sparsegen._state.__version__", ours)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loaded = pickle.loads(data)
+    assert [w.category for w in caught] == [InconsistentVersionWarning] * warns
+    assert_same(encoder, loaded, digits)
+
+
+def test_the_version_is_in_the_state():
+    state = SparseGeneratorEncoder().__getstate__()
+    assert state["_sparsegen_version"] == sklearn_sparsegen.__version__
+
+
+# Checkpoints --------------------------------------------------------------------------
+
+
+class Stop(Exception):
+    """What ends a fit, as a kill would, but in this process."""
+
+
+class StopAfter:
+    """A callback that ends a fit after some epochs."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context):
+        if estimator.n_iter_ == self.n_epochs:
+            raise Stop
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("random_state", [0, np.random.RandomState(1)])
+@each_encoder
+def test_a_fit_goes_on_from_its_file(name, every, random_state, digits, tmp_path):
+    def make(*callbacks):
+        state = copy.deepcopy(random_state)
+        encoder = clone(ENCODERS[name]).set_params(random_state=state)
+        return encoder.set_callbacks(Checkpoint(tmp_path, every=every), *callbacks)
+
+    whole = make().set_callbacks().fit(digits)
+    with pytest.raises(Stop):
+        make(StopAfter(3)).fit(digits)
+    counter = StopAfter(-1)
+    counter.on_fit_task_end = lambda estimator, context: epochs.append(context)
+    for n_epochs in (5 - 3 // every * every, 0):  # at last the fit is finished
+        epochs = []
+        encoder = make(counter).fit(digits)
+        assert len(epochs) == n_epochs + 1
+        # Each call of `sample` draws from a RandomState.
+        whole.set_params(random_state=0), encoder.set_params(random_state=0)
+        assert_same(whole, encoder, digits)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_finished_fit_gives_its_warnings_again(digits, tmp_path):
+    encoder = clone(ENCODERS["main"]).set_params(sigma=100.0)
+    encoder.set_callbacks(Checkpoint(tmp_path))
+    texts = []
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            encoder.fit(digits)
+        texts.append([str(warning.message) for warning in caught])
+    assert "worse than their mean" in "".join(texts[0])
+    assert texts[1] == texts[0]
+
+
+def test_each_fit_has_its_own_file(digits, tmp_path):
+    encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
+    changes = [
+        {},
+        {"alpha": 0.2},
+        {"max_iter": 6},
+        {"random_state": 1},
+        *({"generator": lambda k, d, n=n: mlp(k, d, n)} for n in (3, 4)),
+        *({"generator": enclose(n)} for n in (3, 4)),
+        {"generator": nn.Sequential(nn.Linear(6, 64))},
+        {"generator": nn.Sequential(nn.Linear(6, 64))},
+    ]
+    for change in changes:
+        clone(encoder).set_params(**change).fit(digits)
+    encoder.fit(digits[:50])
+    n_files = len(changes) + 1
+    assert len(list(tmp_path.iterdir())) == n_files
+    # What does not change the result does not change the file.
+    clone(encoder).set_params(verbose=False, device="cpu").fit(digits)
+    # What a warm start goes on from does.
+    encoder.set_params(warm_start=True).fit(digits).fit(digits)
+    assert len(list(tmp_path.iterdir())) == n_files + 2
+
+
+def mlp(k, d, n):
+    return nn.Sequential(nn.Linear(k, n), nn.Tanh(), nn.Linear(n, d))
+
+
+def enclose(n):
+    return lambda k, d: mlp(k, d, n)
+
+
+def test_grid_search_goes_on(digits, tmp_path):
+    def search(*callbacks):
+        encoder = clone(ENCODERS["main"])
+        encoder.set_callbacks(Checkpoint(tmp_path), *callbacks)
+        pipeline = make_pipeline(StandardScaler(), encoder)
+        grid = {"sparsegeneratorencoder__alpha": [0.1, 0.3]}
+        return GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(digits)
+
+    with pytest.raises(Stop):
+        search(StopAfter(4))
+    n_files = len(list(tmp_path.iterdir()))
+    results = search().cv_results_["mean_test_score"]
+    assert len(list(tmp_path.iterdir())) == 5 > n_files
+    counts = [file.stat().st_mtime_ns for file in sorted(tmp_path.iterdir())]
+    assert_array_equal(search().cv_results_["mean_test_score"], results)
+    # The files of finished fits are written once more, at the end of fit.
+    assert len(counts) == 5
+
+
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint", None])
+def test_file_that_cannot_be_read(damage, digits, tmp_path):
+    encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
+    encoder.fit(digits)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-500] if damage is None else damage)
+    codes = encoder.transform(digits)
+    with pytest.raises(ValueError, match="cannot be read; delete it"):
+        encoder.fit(digits)
+    assert_array_equal(encoder.transform(digits), codes)
+
+
+def test_a_file_runs_no_code(digits, tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path)).fit(digits)
+    (path,) = tmp_path.iterdir()
+    torch.save({"loss_curve_": Harm()}, path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        encoder.fit(digits)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_checkpoint_needs_an_encoder_and_a_seed(digits, tmp_path):
+    encoder = clone(ENCODERS["main"]).set_params(random_state=None)
+    with pytest.raises(ValueError, match="random_state"):
+        encoder.set_callbacks(Checkpoint(tmp_path)).fit(digits)
+    pipeline = make_pipeline(clone(ENCODERS["main"]))
+    with pytest.raises(TypeError, match=r"on an encoder .* not on Pipeline"):
+        pipeline.set_callbacks(Checkpoint(tmp_path)).fit(digits)
+    for every, error in ((0, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="every"):
+            Checkpoint(tmp_path, every=every)
+
+
+SCRIPT = """
+import sys, warnings
+import joblib, torch
+from test_persistence import ENCODERS, Checkpoint, clone
+torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+X, folder = joblib.load(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+results = {}
+for name, encoder in ENCODERS.items():
+    encoder = clone(encoder).set_params(max_iter=30, tol=None)
+    encoder.set_callbacks(Checkpoint(folder)).fit(X)
+    results[name] = encoder.transform(X), encoder.loss_curve_
+joblib.dump(results, sys.argv[3])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a POSIX system")
+def test_fits_that_are_killed(digits, tmp_path, rng):
+    """A process that is killed at random times ends with the bits of one left alone."""
+    data, result = tmp_path / "data", tmp_path / "result"
+    joblib.dump(digits, data)
+    command = [sys.executable, "-c", SCRIPT, str(data), str(tmp_path / "folder")]
+    command.append(str(result))
+    n_kills = 0
+    while not result.exists():
+        # The folder of the tests is where the script finds this file.
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, cwd=os.path.dirname(__file__)
+        )
+        assert process.stdout.readline() == b"ready\n"
+        if n_kills < 3:
+            time.sleep(rng.uniform(0.1, 0.6))
+            process.send_signal(signal.SIGKILL)
+            n_kills += process.wait() == -signal.SIGKILL
+        else:
+            assert process.wait() == 0
+        process.stdout.close()
+    for name, (codes, curve) in joblib.load(result).items():
+        whole = clone(ENCODERS[name]).set_params(max_iter=30, tol=None).fit(digits)
+        assert_array_equal(codes, whole.transform(digits))
+        assert curve == whole.loss_curve_
+    assert n_kills == 3
+
+
+# Exports of the generator -------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_export_to_onnx_and_torch(digits, tmp_path):
+    import onnxruntime
+
+    X = digits.astype(np.float32)
+    encoder = clone(ENCODERS["main"]).fit(X)
+    codes = encoder.transform(X)
+    data = encoder.inverse_transform(codes)
+    z = torch.from_numpy(codes)
+    shapes = {"input": {0: torch.export.Dim("n_rows")}}
+    program = torch.export.export(encoder.generator_, (z,), dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "generator.pt2")
+    loaded = torch.export.load(tmp_path / "generator.pt2").module()
+    np.testing.assert_allclose(loaded(z).detach(), data, atol=1e-6)
+    path = str(tmp_path / "generator.onnx")
+    torch.onnx.export(
+        encoder.generator_, (z,), path, dynamic_shapes=shapes, dynamo=True
+    )
+    session = onnxruntime.InferenceSession(path)
+    (name,) = (argument.name for argument in session.get_inputs())
+    (output,) = session.run(None, {name: codes[:7]})
+    np.testing.assert_allclose(output, data[:7], atol=1e-6)
