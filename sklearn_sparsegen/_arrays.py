@@ -125,7 +125,10 @@ def is_in_unit_interval(X):
 
 def layer_sizes(hidden_layer_sizes):
     """Return the parameter `hidden_layer_sizes` as a list of int, or raise."""
-    sizes = np.ravel(hidden_layer_sizes)
+    try:
+        sizes = np.ravel(hidden_layer_sizes)
+    except ValueError:  # a ragged list
+        sizes = np.array([0])
     if sizes.size and not (sizes.dtype.kind in "iu" and sizes.min() > 0):
         raise ValueError(
             "hidden_layer_sizes must hold integers above 0, got "

@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
-from ._checks import warn_of_convergence
+from ._checks import finite_array, warn_of_convergence
 from ._fitting import begin, run_epochs
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
@@ -206,7 +206,7 @@ class BaseEncoder(
         as_csr = getattr(self, "sparse_output", False)
         parts, dtype = [], _arrays.float_dtype(X)
         for _, solution in infer_batches(model, X, self.batch_size, model.refinement):
-            part = _arrays.to_array(solution.z).astype(dtype, copy=False)
+            part = finite_array(solution.z, dtype, parts)
             parts.append(sparse.csr_array(part) if as_csr else part)
         if not as_csr:
             return np.concatenate(parts)
@@ -253,8 +253,8 @@ class BaseEncoder(
         size = _arrays.inference_batch_size(self.batch_size)
         for batch in gen_batches(Z.shape[0], size):
             z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
-            part = _arrays.to_array(function(_arrays.to_tensor(z, like)))
-            parts.append(part.astype(_arrays.float_dtype(Z), copy=False))
+            result = function(_arrays.to_tensor(z, like))
+            parts.append(finite_array(result, _arrays.float_dtype(Z), parts))
         return np.concatenate(parts)
 
     @in_default_modes

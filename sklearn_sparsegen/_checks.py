@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
-from ._arrays import float_dtype, moments
+from ._arrays import float_dtype, moments, to_array
 from ._scale import slopes_at_zero
 
 
@@ -109,6 +109,20 @@ def _advice(encoder, factor):
     if alpha < 0.5:
         advice += f" or {verbs[1]} alpha (try {alpha / factor or 0.05:.2g})"
     return advice
+
+
+def finite_array(tensor, dtype, before):
+    """Return a tensor as an array, or raise a ValueError if not all of it is finite.
+
+    `before` are the arrays of the rows before these.
+    """
+    with np.errstate(over="ignore"):
+        array = to_array(tensor).astype(dtype, copy=False)
+    (failed,) = np.nonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    if len(failed):
+        rows = _messages.first_of(failed + sum(part.shape[0] for part in before))
+        raise ValueError(_messages.RESULT_NOT_FINITE.format(rows=rows))
+    return array
 
 
 def warn_of_convergence(messages):

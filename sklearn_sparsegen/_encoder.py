@@ -306,7 +306,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         # A limit takes the place of alpha, so that there is nothing to wait for.
         is_limited = self.n_nonzero_coefs is not None
         start = self.alpha if is_limited else self.alpha_init
-        return AlphaSchedule(start, self.alpha, self.decay)
+        return AlphaSchedule(float(start), float(self.alpha), float(self.decay))
 
     def _build(self, rescale, like, X=None):
         is_sigmoid, k = self.output_activation_ == "sigmoid", self.n_components_
@@ -326,22 +326,25 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return self._generator_is_ours and not self._make_prior(self.alpha).smooth
 
     def _make_prior(self, alpha):
-        slab = self.slab_scale, self.positive_code
+        # A number of a small type of NumPy would make the arithmetic less precise.
+        alpha, slab_scale = float(alpha), float(self.slab_scale)
+        slab = slab_scale, self.positive_code
         if self.n_nonzero_coefs is not None:
             return PointSpikeSlab(1.0, *slab, self.n_nonzero_coefs)
         if self.spike_scale == 0:
             return PointSpikeSlab(alpha, *slab)
-        return SpikeSlab(alpha, self.slab_scale, self.spike_scale, self.positive_code)
+        return SpikeSlab(alpha, slab_scale, float(self.spike_scale), self.positive_code)
 
     def _make_model(self, X=None):
         k, n_steps, tol = self.n_components_, self.n_steps, None
         if X is None:
             n_steps, tol = self.transform_n_steps or n_steps, self.transform_tol
+        step_size = float(self.step_size)
         stiffest = self._stiffest.under(self._likelihood())
         proximal = ProximalQuasiNewton(n_steps, tol, stiffest)
         solvers = {
-            "gradient": GradientSteps(n_steps, self.step_size, False, _REMEDIES),
-            "langevin": GradientSteps(n_steps, self.step_size, True, _REMEDIES),
+            "gradient": GradientSteps(n_steps, step_size, False, _REMEDIES),
+            "langevin": GradientSteps(n_steps, step_size, True, _REMEDIES),
             "proximal": proximal,
         }
         starts = {

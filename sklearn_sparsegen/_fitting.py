@@ -98,7 +98,7 @@ def run_epoch(encoder, X, schedule):
     epoch = encoder.n_iter_ + 1
     vars(encoder).update(schedule.at(epoch))
     optimizer = encoder._optimizer
-    optimizer.param_groups[0]["lr"] = encoder.learning_rate_init
+    optimizer.param_groups[0]["lr"] = float(encoder.learning_rate_init)
     model = encoder._make_model(X)
     seed = encoder._seed, encoder.n_iter_
     like = next(encoder.generator_.parameters())
@@ -108,7 +108,8 @@ def run_epoch(encoder, X, schedule):
     draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
     figures, rising = _training.train_epoch(model, batches, optimizer, draw)
     figures = {name: _arrays.to_array(value) for name, value in figures.items()}
-    if not np.isfinite(figures["loss"]):
+    modules = networks(encoder).values()
+    if not (np.isfinite(figures["loss"]) and _training.weights_are_finite(modules)):
         raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=epoch))
     shown, results = {"loss": float(figures["loss"])}, {"n_iter_": epoch}
     if "active" in figures:

@@ -49,7 +49,7 @@ TOLERANCE_NOT_REACHED = (
     "transform_tol, or set transform_tol=None to take all steps without a test."
 )
 LOSS_NOT_FINITE = (
-    "Training diverged in epoch {epoch}: the loss is not finite; reduce "
+    "Training diverged in epoch {epoch}: the loss or a weight is not finite; reduce "
     "learning_rate_init or rescale X."
 )
 SCHEDULE_NOT_FINISHED = (
@@ -66,6 +66,14 @@ FIXED = (
 NOT_REBUILT = (
     "The saved {name} does not fit into a new one; a factory `generator` must give the "
     "same module in each call. PyTorch says: {error}"
+)
+MATRIX_NOT_FINITE = (
+    "The codes, or what the generator makes of them, are too large for the type of X; "
+    "reduce learning_rate_init, rescale X or increase sigma."
+)
+RESULT_NOT_FINITE = (
+    "The result for rows {rows} of X is not finite, because they are too far from the "
+    "training data or from their codes; rescale X."
 )
 NO_MEMORY = (
     "Too little memory; reduce n_components, hidden_layer_sizes or batch_size. PyTorch "

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ._arrays import to_array
-from ._checks import warn_of_convergence
+from ._checks import finite_array, warn_of_convergence
 from ._fitting import begin, run_epoch
 from ._inference import infer_batches
 from ._modes import in_default_modes
@@ -106,7 +105,8 @@ class ScoreMixin:
         scores = []
         batches = infer_batches(model, X, self.batch_size, model.refinement)
         for x, solution in batches:
-            scores.append(to_array(model.log_likelihood(x, solution.z)))
+            score = model.log_likelihood(x, solution.z)
+            scores.append(finite_array(score, np.float64, scores))
         return np.concatenate(scores)
 
     def score(self, X, y=None):

@@ -1,4 +1,4 @@
-"""The guard of public methods: PyTorch's modes, and its errors of memory."""
+"""The guard of public methods: PyTorch's modes, and its errors."""
 
 import contextlib
 import functools
@@ -18,7 +18,8 @@ def in_default_modes(method):
 
     Autocast would round, inference mode has no gradients, and a default device would
     put new tensors there. The modes of the caller are back when the method returns.
-    What PyTorch says of too little memory becomes a MemoryError.
+    What PyTorch says of too little memory becomes a MemoryError, and what it says of a
+    matrix with infinite entries a ValueError.
     """
 
     @functools.wraps(method)
@@ -33,6 +34,8 @@ def in_default_modes(method):
                 modes.enter_context(torch.device("cpu"))
             try:
                 return method(*args, **kwargs)
+            except torch.linalg.LinAlgError as error:
+                raise ValueError(_messages.MATRIX_NOT_FINITE) from error
             except RuntimeError as error:
                 if _NO_MEMORY.search(str(error)):
                     raise MemoryError(

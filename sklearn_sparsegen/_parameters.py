@@ -6,19 +6,19 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval
 
 
-class _Count(Interval):
-    """Whole numbers above 0, without True, which is one for Python."""
+class _Numbers(Interval):
+    """An interval of numbers, without True, which is one for Python."""
 
     def is_satisfied_by(self, value):
         return not isinstance(value, bool) and super().is_satisfied_by(value)
 
 
-COUNT = _Count(Integral, 1, None, closed="left")
+COUNT = _Numbers(Integral, 1, 2**31 - 1, closed="both")
 # The squares of numbers within these bounds, and their inverses, fit into float32.
-POSITIVE = Interval(Real, 1e-9, 1e9, closed="both")
-NON_NEGATIVE = Interval(Real, 0, 1e9, closed="both")
-ANY_POSITIVE = Interval(Real, 0, None, closed="neither")
-SHARE = Interval(Real, 0, 1, closed="both")
+POSITIVE = _Numbers(Real, 1e-9, 1e9, closed="both")
+NON_NEGATIVE = _Numbers(Real, 0, 1e9, closed="both")
+ANY_POSITIVE = _Numbers(Real, 0, None, closed="neither")
+SHARE = _Numbers(Real, 0, 1, closed="both")
 
 
 def parameter(default, *constraints, kw_only=True, fixed=False):

@@ -16,6 +16,12 @@ def make_optimizer(networks):
     return torch.optim.Adam(torch.nn.ModuleList(networks).parameters(), fused=True)
 
 
+def weights_are_finite(networks):
+    """Return whether no weight of some modules is infinite or NaN."""
+    weights = torch.nn.ModuleList(networks).parameters()
+    return all(bool(weight.isfinite().all()) for weight in weights)
+
+
 # Without it, a KeyboardInterrupt while torch has gradients off would leave them off.
 @torch.enable_grad()
 def train_epoch(model, batches, optimizer, draw):

@@ -20,7 +20,7 @@ def _langevin_model(encoder, X, n_steps, start, memory=None):
     return Model(
         **encoder._model_parts(X),
         prior=SpikeSlab(alpha=1.0),  # the standard normal distribution
-        solver=GradientSteps(n_steps, encoder.step_size, langevin=True),
+        solver=GradientSteps(n_steps, float(encoder.step_size), langevin=True),
         start=start,
         memory=memory,
     )

@@ -122,11 +122,13 @@ class VarianceSparseEncoder(PartialFitMixin, BaseEncoder):
 
     def _make_model(self, X=None):
         coupling = functools.partial(
-            VarianceHinge, weight=self.variance_weight, floor=self.min_scale
+            VarianceHinge,
+            weight=float(self.variance_weight),
+            floor=float(self.min_scale),
         )
         return Model(
             **self._model_parts(X),
-            prior=Exponential(self.rate),
+            prior=Exponential(float(self.rate)),
             solver=ProximalQuasiNewton(
                 self.n_steps, None, self._stiffest.under(self._likelihood())
             ),

@@ -208,13 +208,12 @@ class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return {**fitted, "recognition_": build_recognition(self, rescale, 2).to(like)}
 
     def _make_model(self, X=None):
+        beta = float(self.beta)
         return VariationalModel(
             **self._model_parts(X),
             encode=functools.partial(recognise, self.recognition_, NormalPosterior, 2),
             make_prior=lambda: SpikeSlab(alpha=1.0),  # the standard normal distribution
-            divergence=lambda posterior, prior: (
-                self.beta * posterior.divergence().sum(1)
-            ),
+            divergence=lambda posterior, prior: beta * posterior.divergence().sum(1),
         )
 
     def __sklearn_tags__(self):

@@ -243,17 +243,18 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     def _make_model(self, X=None):
         family = functools.partial(SpikeSlabPosterior, sharpness=self._sharpness)
         encode = functools.partial(recognise, self.recognition_, family, 3)
+        alpha = float(self.alpha)
 
         def make_prior():
             if self.pseudo_inputs_ is None:
-                return PointSpikeSlab(self.alpha)
+                return PointSpikeSlab(alpha)
             layers, inputs = self.recognition_[1:], self.pseudo_inputs_.weight
             return PseudoInputPrior(recognise(layers, family, 3, inputs))
 
         def divergence(posterior, prior):
             if self.pseudo_inputs_ is None:
-                return posterior.divergence(self.alpha).sum(1)
-            penalty = self.n_components_ * prior.penalty(self.alpha)
+                return posterior.divergence(alpha).sum(1)
+            penalty = self.n_components_ * prior.penalty(alpha)
             return prior.divergence(posterior) + penalty
 
         parts = self._model_parts(X)
