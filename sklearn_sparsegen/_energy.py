@@ -113,17 +113,19 @@ def jacobian(generator, z, columns):
     `columns` (n, m) are the places of the components; the result has shape (n, D, m).
     """
     _, output, u, pulled = linearise(generator, z)
-    parts = [
-        torch.autograd.grad(
-            pulled,
-            u,
-            torch.zeros_like(z).scatter_(1, column[:, None], 1.0),
-            retain_graph=True,
-        )[0]
-        for column in columns.T
-    ]
-    empty = output.new_empty(*output.shape, 0)
-    return output.detach(), torch.stack(parts, 2) if parts else empty
+    if columns.shape[1] == 0:
+        return output.detach(), output.new_empty(*output.shape, 0)
+    unit = z.new_zeros(columns.shape[1], *z.shape)
+    unit.scatter_(2, columns.T[:, :, None], 1.0)
+    try:
+        # All columns in the same products, which read the weights once.
+        (parts,) = torch.autograd.grad(
+            pulled, u, unit, retain_graph=True, is_grads_batched=True
+        )
+    except RuntimeError:  # some operations have no such form
+        parts = [torch.autograd.grad(pulled, u, v, retain_graph=True)[0] for v in unit]
+        parts = torch.stack(parts)
+    return output.detach(), parts.movedim(0, 2)
 
 
 def stiffest_direction(z, generator, likelihood):

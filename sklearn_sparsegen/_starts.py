@@ -67,6 +67,7 @@ class Linear:
 
     @cached_property
     def _posterior(self):
+        # For all batches of an epoch, while the moments go on.
         return self.moments.posterior(self.sigma) if self.moments.n_rows else None
 
     def codes(self, x, rows, prior, draw):
@@ -114,6 +115,7 @@ class CodeMoments(nn.Module):
     def __init__(self):
         super().__init__()
         self.n_rows = 0.0  # sum of the weights of the rows seen
+        self._posterior = None  # the last one, and what it was computed for
         # The mean is that of z and G(z) side by side; the covariance has the rows of z.
         for name in ("mean", "covariance"):
             self.register_buffer(name, torch.zeros(0), persistent=False)
@@ -123,13 +125,14 @@ class CodeMoments(nn.Module):
         return {"n_rows": self.n_rows, **dict(self.named_buffers())}
 
     def set_extra_state(self, state):
-        self.n_rows = state["n_rows"]
+        self.n_rows, self._posterior = state["n_rows"], None
         for name, buffer in self.named_buffers():
             setattr(self, name, state[name].to(buffer, copy=True))
 
     @torch.no_grad()
     def update(self, rows, z, output):
         """Include the codes of a batch and the generator's output."""
+        self._posterior = None
         self.n_rows = len(z) + (1 - 1 / _MEMORY) * self.n_rows
         rate = len(z) / self.n_rows
         # The covariance within the batch, plus that between the batch and those before.
@@ -150,7 +153,7 @@ class CodeMoments(nn.Module):
 
     def rescale(self, factor):
         """Multiply the codes seen so far by a factor for each component."""
-        k = len(factor)
+        k, self._posterior = len(factor), None
         self.mean[:k] *= factor
         self.covariance *= factor[:, None]
         self.covariance[:, :k] *= factor
@@ -158,8 +161,15 @@ class CodeMoments(nn.Module):
     def posterior(self, sigma):
         """Return the posterior's mean as a function of x, and its variances (1, k).
 
-        The mean takes features that are NaN at their own mean.
+        The mean takes features that are NaN at their own mean. The result is kept,
+        because with many features it takes longer than inference of a row.
         """
+        key = sigma, self.mean.dtype, self.mean.device
+        if self._posterior is None or self._posterior[0] != key:
+            self._posterior = key, self._compute_posterior(sigma)
+        return self._posterior[1]
+
+    def _compute_posterior(self, sigma):
         k = len(self.covariance)
         covariance, cross = double(self.covariance).tensor_split([k], dim=1)
         identity = torch.eye(k).to(covariance)
