@@ -58,7 +58,7 @@ def to_tensor(array, like):
 
 def empty_tensor(dtype, device):
     """Return a tensor without entries, to be used as `like`."""
-    if torch.device(device).type == "mps" and dtype == np.float64:
+    if torch.device(device).type == "mps" and np.dtype(dtype) == np.float64:
         raise ValueError("device='mps' has no float64; pass X as float32.")
     return torch.empty(0, dtype=getattr(torch, np.dtype(dtype).name), device=device)
 

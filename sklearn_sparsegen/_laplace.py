@@ -41,7 +41,7 @@ def laplace_log_likelihood(x, z, model):
 
 def _estimate(x, z, columns, generator, prior, likelihood):
     missing, support = x.isnan(), prior.support(z)
-    n_active, support = support.double().sum(1), support.gather(1, columns)
+    n_active, support = support.to(x).sum(1), support.gather(1, columns)
     output, J = jacobian(generator, z, columns)
     J *= ~missing[:, :, None] & support[:, None]
     of_output = likelihood.scaled_gradient(x, output, missing) / likelihood.dispersion
@@ -54,7 +54,7 @@ def _estimate(x, z, columns, generator, prior, likelihood):
     return (
         prior.log_prob(z).sum(1)
         - likelihood.energy(x, output)
-        - likelihood.constant((~missing).double().sum(1))
+        - likelihood.constant((~missing).to(x).sum(1))
         + n_active * (math.log(2 * math.pi) / 2)
         - hessian.half_log_det
         + integral(own, gradient, hessian, support)

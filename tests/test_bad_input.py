@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 import sklearn_sparsegen
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
@@ -253,6 +254,31 @@ def test_any_array_gives_an_error_or_finite_codes(encoder, X):
     assert codes.shape == (len(X), 3)
     assert codes.dtype in (np.float32, np.float64)
     assert np.isfinite(codes).all()
+
+
+@pytest.mark.parametrize("name", ["SparseGeneratorEncoder", *baselines.__all__])
+def test_rows_outside_the_range_of_the_model(name, rng):
+    """The model is of float32, and these rows of float64 are infinite there."""
+    cls = getattr(baselines, name, SparseGeneratorEncoder)
+    X = rng.uniform(size=(40, 6)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=ConvergenceWarning)
+        encoder = cls(**SMALL).fit(X)
+    far = np.float64(X)
+    far[[3, 17]] *= 1e200
+    with pytest.raises(ValueError, match=r"rows 3, 17 of X.* rescale X"):
+        encoder.transform(far)
+    if hasattr(encoder, "score_samples"):
+        with pytest.raises(ValueError, match=r"rows 3, 17 of X.* rescale X"):
+            encoder.score_samples(far)
+
+
+def test_codes_of_which_nothing_finite_is_generated(rng):
+    encoder = Encoder(output_activation="identity").fit(rng.uniform(size=(40, 6)))
+    codes = np.zeros((9, 3))
+    codes[4] = 1e308
+    with pytest.raises(ValueError, match="result for rows 4 of X is not finite"):
+        encoder.inverse_transform(codes)
 
 
 @pytest.mark.parametrize(

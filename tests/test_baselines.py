@@ -15,6 +15,7 @@ from scipy import optimize, stats
 from scipy.spatial import distance
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
+from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import check_random_state
 from torch import distributions
@@ -294,6 +295,17 @@ def test_missing_values_are_filled_in(name, digits, rng):
     assert error < 0.8 * np.square(mean - digits)[missing].mean()
     with pytest.raises(ValueError, match="infinity"):
         encoder.transform(np.where(missing, np.inf, X))
+
+
+@pytest.mark.parametrize("cls", [ShortRunEncoder, ABPEncoder])
+def test_defaults_fill_missing_values_better_than_the_mean(cls, rng):
+    digits = load_digits(return_X_y=True)[0] / 16
+    X = with_holes(digits, rng)
+    encoder = cls(random_state=0).fit(X)
+    X_hat, missing = encoder.inverse_transform(encoder.transform(X)), np.isnan(X)
+    mean = np.tile(np.nanmean(X, axis=0), (len(X), 1))
+    errors = [np.square(filled - digits)[missing].mean() for filled in (X_hat, mean)]
+    assert errors[0] < 0.93 * errors[1]
 
 
 @pytest.mark.parametrize("by_hand", [True, False])

@@ -6,11 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._checks import check_result
 from sklearn_sparsegen.baselines import (
+    ShortRunEncoder,
     VAEEncoder,
     VarianceSparseEncoder,
     VSCEncoder,
@@ -148,8 +150,22 @@ def test_a_loss_that_grew_is_told(digits):
         "The loss grew from 62 to 72 while no schedule changed it; reduce "
         "learning_rate_init (try 0.01)."
     ]
+    # No better for five epochs is not the same as converged.
+    told = check_result(encoder, digits, figures, [99.0, 60.0, *[72, 71, 73, 75, 72]])
+    assert told[0].startswith("The loss grew from 60 to 71 while")
     assert check_result(encoder, digits, figures, [62.0, 62.1]) == []
+    noisy = [62.0, 60.0, *[60.9, 60.2, 60.8, 61.0, 60.7]]
+    assert check_result(encoder, digits, figures, noisy) == []
     assert check_result(encoder, digits, figures, []) == []
+
+
+def test_training_that_got_worse_is_told():
+    X = load_digits(return_X_y=True)[0] / 16
+    encoder = ShortRunEncoder(10, learning_rate_init=1.0, random_state=0)
+    told = " ".join(messages_of(encoder.fit, X))
+    assert re.search(
+        r"(loss grew|worse than their mean).* learning_rate_init \(try", told
+    )
 
 
 def test_features_of_very_different_variances(digits):

@@ -22,7 +22,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _training
+from sklearn_sparsegen import (
+    PAPER_SETTINGS,
+    SparseGeneratorEncoder,
+    _training,
+    baselines,
+)
 from sklearn_sparsegen._likelihoods import NormalLikelihood
 from sklearn_sparsegen._linear_layers import row_multiple
 from sklearn_sparsegen._model import Model
@@ -491,6 +496,28 @@ def test_inference_parameters_take_effect_after_fit(fitted, digits):
     assert_array_equal(encoder.slab_proba(codes), fitted.slab_proba(codes))
     with pytest.raises(ValueError, match="n_steps"):
         encoder.set_params(n_steps=0).transform(digits)
+
+
+def test_a_sparse_array_that_is_larger_than_a_dense_one_is_told(digits):
+    encoder = Short(sigma=0.1, step_size=0.05, sparse_output=True).fit(digits)
+    with pytest.warns(UserWarning, match=r"100% .* not zero, .* threshold='posterior'"):
+        encoder.transform(digits)
+    encoder.set_params(threshold="posterior").transform(digits)
+
+
+@pytest.mark.filterwarnings("ignore:fit ended")
+def test_weights_chains_and_samples_have_numbers_of_their_own(digits):
+    """One seed must not give the same numbers to different things."""
+    encoder = baselines.ABPEncoder(10, max_iter=1, n_steps=1, random_state=3)
+    encoder.set_params(hidden_layer_sizes=(), sigma=1e6, learning_rate_init=1e-12)
+    encoder.fit(digits)
+    generator = torch.Generator().manual_seed(encoder._seed)
+    own = torch.randn(3000, generator=generator, dtype=torch.float64).numpy()
+    noise = encoder.sample(50).ravel()[:3000] / 1e6
+    starts = encoder.codes_.ravel()  # one small step from the start
+    for numbers in (starts, noise):
+        assert abs(np.corrcoef(numbers, own[: len(numbers)])[0, 1]) < 0.1
+    assert abs(np.corrcoef(noise, starts)[0, 1]) < 0.1
 
 
 def test_threshold_and_sparse_output(digits):

@@ -210,6 +210,21 @@ def test_rows_whose_energy_rose_have_not_converged():
     assert not noisy.solve(term, start, prior, draw).not_converged.any()
 
 
+def test_rows_whose_energy_rose_are_named():
+    _, z, generator, prior, _ = make_problem((), alpha=1.0)
+    model = model_of(generator, prior, 0.3)
+    message = GradientSteps(9, 0.1).explain(z, [3, 8, 11, 12, 20, 31], 50, model)
+    assert "energy of 6 of 50 rows (3, 8, 11, 12, 20, ...) is higher" in message
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf, 1e200])
+def test_no_step_size_is_advised_where_there_is_none(weight):
+    _, z, generator, prior, _ = make_problem((), alpha=1.0)
+    torch.nn.init.constant_(generator[0].weight, weight)
+    advice = GradientSteps(9, 0.1).advice(z, model_of(generator, prior, 0.3))
+    assert "slope of the generator is not finite" in advice
+
+
 # The likelihood estimate ----------------------------------------------------------
 
 

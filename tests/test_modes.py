@@ -1,6 +1,7 @@
 """Results do not depend on what the caller has set for all of PyTorch."""
 
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +9,11 @@ import torch
 from conftest import short_fits
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._arrays import empty_tensor
+from sklearn_sparsegen._precision import double
 
 pytestmark = [
     short_fits,
@@ -86,6 +90,77 @@ def test_results_do_not_depend_on_modes(name, mode, digits):
     for other in found:
         for a, b in zip(other, expected, strict=True):
             assert_array_equal(a, b)
+
+
+class Recorder(TorchDispatchMode):
+    """Context that collects the names of operations that give float64 tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        results = result if isinstance(result, tuple | list) else [result]
+        if any(getattr(value, "dtype", None) is torch.float64 for value in results):
+            self.names.add(str(func))
+        return result
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_float64_is_used_in_one_place(name, digits, monkeypatch):
+    """Apple's GPUs do not have it, and `double` moves what needs it to the CPU."""
+    X = digits[:60].astype(np.float32)
+    encoder = clone(ENCODERS[name]).fit(X)
+    with Recorder() as recorder:
+        list(results(encoder, X))
+    assert recorder.names
+    modules = ["_training", "_starts", "_laplace", "baselines._variational"]
+    for module in modules:
+        path = f"sklearn_sparsegen.{module}.double"
+        monkeypatch.setattr(path, lambda tensor: tensor.float())
+    with Recorder() as recorder:
+        list(results(encoder.set_params(warm_start=True).fit(X), X))
+    # What a new encoder takes from NumPy is moved and converted at once.
+    allowed = {"detach", "_to_copy", "clone", "lift_fresh", "neg", "div", "reciprocal"}
+    found = {name.removeprefix("aten.").split(".")[0] for name in recorder.names}
+    assert found <= allowed | {"mul"}
+
+
+def test_double_is_on_the_cpu_where_the_device_has_no_such_type():
+    on_gpu = SimpleNamespace(device=torch.device("mps"), cpu=lambda: torch.ones(2))
+    assert double(on_gpu).dtype is torch.float64
+    with pytest.raises(ValueError, match="device='mps' has no float64"):
+        empty_tensor("float64", "mps")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "match"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory", MemoryError, "n_components"),
+        ("CUDA out of memory. Tried", MemoryError, "batch_size"),
+        ("Storage size calculation overflowed", MemoryError, "hidden_layer_sizes"),
+        ("another error", RuntimeError, "^another error$"),
+        (torch.linalg.LinAlgError("singular"), ValueError, "learning_rate_init"),
+    ],
+)
+def test_errors_of_pytorch(error, expected, match, digits, monkeypatch):
+    error = RuntimeError(error) if isinstance(error, str) else error
+    encoder = clone(ENCODERS["main"]).fit(digits)
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("sklearn_sparsegen._model.Model.infer", fail)
+    for method in ("fit", "transform", "score_samples", "partial_fit"):
+        with pytest.raises(expected, match=match):
+            getattr(encoder, method)(digits)
+
+
+def test_sizes_beyond_any_memory(digits):
+    encoder = SparseGeneratorEncoder(2**30, hidden_layer_sizes=(2**30,))
+    with pytest.raises(MemoryError, match="reduce n_components"):
+        encoder.fit(digits)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -141,7 +141,44 @@ def test_integers_of_numpy(name, kind, digits):
     )
 
 
-@pytest.mark.parametrize("name", ["n_components", "n_steps", "max_iter", "batch_size"])
+@pytest.mark.parametrize("name", [name for name in ENCODERS if name != "main"])
+def test_small_numbers_of_numpy(name, digits):
+    """They must not make the arithmetic less precise than that of the same number."""
+    numbers = {
+        key: np.float32(value)
+        for key, value in ENCODERS[name].get_params().items()
+        if isinstance(value, float)
+    }
+    assert "learning_rate_init" in numbers
+    given = clone(ENCODERS[name]).set_params(**numbers)
+    plain = clone(given).set_params(**{k: float(v) for k, v in numbers.items()})
+    for encoder in (given, plain):
+        encoder.fit(digits)
+    assert_array_equal(given.transform(digits), plain.transform(digits))
+    if hasattr(plain, "score_samples"):
+        assert_array_equal(given.score_samples(digits), plain.score_samples(digits))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"spike_scale": 0.1, "step_size": 0.02, "solver": "gradient", "init": "zeros"},
+        {"threshold": 0.1, "transform_tol": 0.1, "sigma": 0.3},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Inference (stopped|did not)")
+def test_small_numbers_of_numpy_in_the_main_encoder(changes, digits, monkeypatch):
+    monkeypatch.setitem(
+        ENCODERS, "changed", clone(ENCODERS["main"]).set_params(**changes)
+    )
+    test_small_numbers_of_numpy("changed", digits)
+
+
+NUMBERS = ["n_components", "n_steps", "max_iter", "batch_size", "sigma", "alpha"]
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "step_size", "decay", "learning_rate_init"])
 def test_true_is_no_number(name, digits):
     with pytest.raises(ValueError, match=f"'{name}' parameter .* Got True"):
         clone(ENCODERS["main"]).set_params(**{name: True}).fit(digits)
