@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.metrics import r2_score
@@ -72,9 +73,29 @@ def test_the_example_of_readme():
     assert_useful(names["encoder"], names["X_test"])
 
 
+def blocks_of(page):
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page)
+    assert len(blocks) == page.count("code-block:: python") > 3
+    return blocks
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_lines_on_saving(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks_of((ROOT / "docs" / "saving.rst").read_text(encoding="utf-8")):
+        run(textwrap.dedent(block), names)
+    assert_array_equal(
+        names["loaded"].transform(names["X"]), names["encoder"].transform(names["X"])
+    )
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files >= {"encoder.skops", "generator.pt2", "generator.onnx", "checkpoints"}
+    # The last fit of the search may be the one before.
+    assert len(list((tmp_path / "checkpoints").iterdir())) in (5, 6)
+
+
 def test_the_lines_of_the_user_guide():
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", GUIDE)
-    assert len(blocks) == GUIDE.count("code-block:: python") > 3
+    blocks = blocks_of(GUIDE)
     names = {}
     for block in blocks:
         run(textwrap.dedent(block), names)
