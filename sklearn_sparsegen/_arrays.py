@@ -6,9 +6,6 @@ of rows are arrays. A tensor `like` has the type and the device of the result.
 
 import numpy as np
 import torch
-from sklearn.utils import gen_batches
-
-_PIECE_BYTES = 2**26  # size of the piece of X that moves to a device at once
 
 
 def resolve_device(device):
@@ -63,28 +60,6 @@ def empty_tensor(dtype, device):
     return torch.empty(0, dtype=getattr(torch, np.dtype(dtype).name), device=device)
 
 
-def tensor_batches(X, batch_size, like, order=None):
-    """Yield the rows of X, or those that `order` lists, as tensors of `batch_size`."""
-    row_bytes = X.shape[1] * like.element_size()
-    # Many batches move to the device at once, because each move synchronises a GPU.
-    n_batches = max(1, _PIECE_BYTES // (row_bytes * batch_size))
-    for piece in gen_batches(len(X), n_batches * batch_size):
-        rows = X[piece] if order is None else X[order[piece]]
-        yield from to_tensor(rows, like).split(batch_size)
-
-
-def training_batches(X, batch_size, like, rng=None):
-    """Yield the places in X, and the rows as a tensor, of each batch of an epoch.
-
-    `rng` is a NumPy generator that shuffles the rows. None keeps their order.
-    """
-    order = np.arange(len(X))
-    if rng is not None:
-        rng.shuffle(order)
-    places = (order[batch] for batch in gen_batches(len(X), batch_size))
-    yield from zip(places, tensor_batches(X, batch_size, like, order), strict=True)
-
-
 def pad_rows(x, multiple):
     """Repeat the last row of the tensor `x` until its length is a multiple."""
     return torch.cat([x, x[-1:].expand(-len(x) % multiple, -1)])
@@ -96,31 +71,6 @@ def fill_masked(X):
         return X
     dtype = float_dtype(X) if X.dtype.kind in "biuf" else X.dtype
     return X.astype(dtype).filled(np.nan)
-
-
-def moments(X):
-    """Return mean, variance and share of observed values of each feature, (D,) each.
-
-    NaN is not observed. X is read in pieces, so that nothing copies all of it.
-    """
-    n_rows = max(1, _PIECE_BYTES // (8 * X.shape[1]))
-    pieces = list(gen_batches(len(X), n_rows))
-    n = sum((~np.isnan(X[piece])).sum(0) for piece in pieces)
-    # A feature that is never observed has mean 0. Sums are taken from the least value
-    # on, so that the variance of a constant feature is exactly 0.
-    least = np.where(n > 0, np.fmin.reduce(X, axis=0), 0).astype(np.float64)
-    with np.errstate(over="ignore"):  # the caller looks for infinite variances
-        mean = sum(np.nansum(X[piece] - least, axis=0) for piece in pieces)
-        mean = least + mean / np.maximum(n, 1)
-        square = sum(np.nansum((X[piece] - mean) ** 2, axis=0) for piece in pieces)
-    return mean, square / np.maximum(n, 1), n / len(X)
-
-
-def is_in_unit_interval(X):
-    """Return whether no value of X is below 0 or above 1; NaN is ignored."""
-    # fmin and fmax ignore NaN and copy nothing. Comparisons with NaN are false.
-    lowest, highest = (f.reduce(X, axis=None) for f in (np.fmin, np.fmax))
-    return not (lowest < 0 or highest > 1)
 
 
 def layer_sizes(hidden_layer_sizes):

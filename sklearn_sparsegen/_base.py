@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _arrays, _generators, _messages, _training
 from ._checks import finite_array, warn_of_convergence
+from ._data import Rows, Stream, is_stream
 from ._fitting import begin, run_epochs
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
@@ -123,8 +124,10 @@ class BaseEncoder(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data.
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Training data. An iterable gives batches of rows: arrays, tensors, or tuples
+            of which they are the first, as a `torch.utils.data.DataLoader` does. An
+            epoch is one pass, and a step of the optimiser takes one batch as it is.
 
         y : Ignored
             Not used, but passed on to callbacks.
@@ -159,16 +162,17 @@ class BaseEncoder(
         with unchanged_on_failure(self):
             continues = self.warm_start and hasattr(self, "generator_")
             schedule = self._make_schedule()
-            X = self._validate(X, reset=not continues)
-            begin(self, X, continues)
+            data = self._validate(X, reset=not continues)
+            begin(self, data, continues)
             self._is_in_parts = self.warm_start
             self._epochs_left, self._losses = int(self.max_iter), []
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
-            data = {"estimator": self, "X": X, "y": X if y is None else y}
+            y = data.X if y is None else y
+            arguments = {"estimator": self, "X": data.X, "y": y}
             context = self._init_callback_context(max_subtasks=self.max_iter)
-            context.call_on_fit_task_begin(**data)
-            messages = run_epochs(self, X, schedule, context, data)
-            context.call_on_fit_task_end(**data, reconstruction_attributes={})
+            context.call_on_fit_task_begin(**arguments)
+            messages = run_epochs(self, data, schedule, context, arguments)
+            context.call_on_fit_task_end(**arguments, reconstruction_attributes={})
         warn_of_convergence(messages)
         return self
 
@@ -178,8 +182,8 @@ class BaseEncoder(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Data, or batches of data, as for `fit`.
 
         Returns
         -------
@@ -200,13 +204,13 @@ class BaseEncoder(
         UserWarning
             If the codes have so few zeros that a CSR array is larger than a dense one.
         """
-        X = self._check_data(X)
+        data = self._check_data(X)
         model = self._make_model()
         # Only encoders whose codes have exact zeros have this parameter.
-        as_csr = getattr(self, "sparse_output", False)
-        parts, dtype = [], _arrays.float_dtype(X)
-        for _, solution in infer_batches(model, X, self.batch_size, model.refinement):
-            part = finite_array(solution.z, dtype, parts)
+        as_csr, parts = getattr(self, "sparse_output", False), []
+        batches = infer_batches(model, data, self.batch_size, model.refinement)
+        for _, solution in batches:
+            part = finite_array(solution.z, data.dtype, parts)
             parts.append(sparse.csr_array(part) if as_csr else part)
         if not as_csr:
             return np.concatenate(parts)
@@ -216,6 +220,29 @@ class BaseEncoder(
             message = _messages.DENSE_OUTPUT.format(share=share)
             _messages.warn(message)
         return Z
+
+    def iter_transform(self, X):
+        """Infer the codes of data batch by batch, so that memory is bounded.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or iterable of batches
+            Data, as for `transform`.
+
+        Yields
+        ------
+        Z : {ndarray, CSR array} of shape (n_rows, n_components)
+            Codes of the next rows: of a batch of the iterable, or of at most
+            `batch_size` rows, for "auto" 500. They are those of `transform`.
+
+        Raises
+        ------
+        ValueError
+            Where `transform` raises it; the rows are those of the batch.
+        """
+        size = _arrays.inference_batch_size(self.batch_size)
+        for rows in self._check_data(X).arrays(size):
+            yield self.transform(rows)
 
     @in_default_modes
     def inverse_transform(self, X):
@@ -294,9 +321,20 @@ class BaseEncoder(
         return self._validate(X)
 
     def _validate(self, X, reset=False):
+        """Return X as `Rows` or as a `Stream`, each part of which is validated."""
+
+        def check(rows):
+            nonlocal reset
+            rows, reset = self._validate_array(rows, reset), False
+            return rows
+
+        return Stream(X, check) if is_stream(X) else Rows(check(X))
+
+    def _validate_array(self, X, reset):
         # X keeps its type and is converted batch by batch, so that nothing copies it.
         finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
         checks = {"dtype": "numeric", "ensure_all_finite": finite}
+        checks["accept_sparse"] = "csr"
         X = validate_data(self, _arrays.fill_masked(X), reset=reset, **checks)
         if X.dtype.kind not in "biuf":
             raise TypeError(f"X must hold real numbers, got the type {X.dtype}.")
@@ -310,6 +348,7 @@ class BaseEncoder(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     def __getstate__(self):

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
-from ._arrays import float_dtype, moments, to_array
+from ._arrays import to_array
 from ._scale import slopes_at_zero
 
 
@@ -31,11 +31,11 @@ def check_scale(mean, variance, observed, dtype):
         _messages.warn(_messages.LARGE_OFFSET.format(dtype=dtype))
 
 
-def check_sigma(encoder, X):
+def check_sigma(encoder, data):
     """Raise a ValueError if sigma is 0, or its square outside the range of floats."""
-    sigma, dtype = encoder.sigma_, float_dtype(X)
+    sigma, dtype = encoder.sigma_, data.dtype
     if sigma == 0:
-        raise ValueError(_messages.NO_VARIANCE.format(n_samples=len(X)))
+        raise ValueError(_messages.NO_VARIANCE.format(n_samples=data.n_rows))
     if not 1 / _largest(dtype) < sigma < _largest(dtype):
         raise ValueError(_messages.SIGMA_OUT_OF_RANGE.format(sigma=sigma, dtype=dtype))
 
@@ -45,11 +45,11 @@ def _largest(dtype):
     return float(np.sqrt(np.finfo(dtype).max)) / 1e4
 
 
-def check_result(encoder, X, figures, losses):
+def check_result(encoder, data, figures, losses):
     """Return warnings of a useless result, each with a parameter and a value to try.
 
-    `figures` are the means that `train_epoch` returned for the last epoch on the data
-    X. `losses` are those of the epochs in which no schedule changes the loss.
+    `figures` are the means that `train_epoch` returned for the last epoch on the data.
+    `losses` are those of the epochs in which no schedule changes the loss.
     """
     messages, rate = [], encoder.learning_rate_init / 3
     if "active" in figures:
@@ -74,7 +74,7 @@ def check_result(encoder, X, figures, losses):
                 n_used=n_used, n_components=k, enough=max(2 * n_used, 1)
             )
             messages.append(message)
-    _, variance, observed = moments(X)
+    _, variance, observed = data.moments()
     if figures["squared_error"] > variance @ observed > 0:
         message = _messages.WORSE_THAN_MEAN.format(
             max_iter=2 * encoder.max_iter, rate=rate

@@ -14,44 +14,44 @@ from ._scale import output_map
 from ._state import check_fixed, fixed_values, networks, unchanged_on_failure
 
 
-def begin(encoder, X, continues):
+def begin(encoder, data, continues):
     """Set the fitted attributes to their values before training, or check them."""
     if continues:
         check_fixed(encoder)
-        _set_sigma(encoder, X)
+        _set_sigma(encoder, data)
     else:
-        _initialise(encoder, X)
+        _initialise(encoder, data)
     is_sigmoid = encoder.output_activation_ == "sigmoid" and encoder._generator_is_ours
-    if is_sigmoid and not _arrays.is_in_unit_interval(X):
+    if is_sigmoid and not data.is_in_unit_interval():
         _messages.warn(_messages.SIGMOID_CANNOT_REACH)
 
 
-def _set_sigma(encoder, X):
+def _set_sigma(encoder, data):
     is_auto = encoder.sigma == "auto"
     encoder.sigma_ = encoder._auto_sigma if is_auto else float(encoder.sigma)
-    check_sigma(encoder, X)
+    check_sigma(encoder, data)
 
 
-def _initialise(encoder, X):
+def _initialise(encoder, data):
     """Set all fitted attributes to their values before the first epoch."""
     encoder.output_activation_ = encoder.output_activation
     if encoder.output_activation == "auto":
-        is_unit = _arrays.is_in_unit_interval(X)
+        is_unit = data.is_in_unit_interval()
         encoder.output_activation_ = "sigmoid" if is_unit else "identity"
     encoder._seed = draw_seed(encoder.random_state)
     encoder.n_components_ = int(encoder.n_components)
     encoder._fixed_values = fixed_values(encoder)
     encoder._generator_is_ours = not callable(encoder.generator)
-    mean, variance, observed = _arrays.moments(X)
-    dtype = _arrays.float_dtype(X)
+    mean, variance, observed = data.moments()
+    dtype = data.dtype
     check_scale(mean, variance, observed, dtype)
     encoder._auto_sigma = math.sqrt(float(variance.sum()) / encoder._signal_to_noise)
     # The mean squared distance of a row from the mean, where it is observed.
     encoder._data_variance = float(variance @ observed)
-    _set_sigma(encoder, X)
+    _set_sigma(encoder, data)
     like = _arrays.empty_tensor(dtype, _arrays.resolve_device(encoder.device))
     rescale = output_map(mean, variance, encoder.output_activation_)
-    vars(encoder).update(encoder._build(rescale, like, X))
+    vars(encoder).update(encoder._build(rescale, like, data))
     encoder._dtype = dtype.name
     modules = encoder.generator_.modules()
     encoder._is_rescaled = any(isinstance(m, _generators.Rescale) for m in modules)
@@ -61,16 +61,16 @@ def _initialise(encoder, X):
     vars(encoder).pop("n_active_curve_", None)
 
 
-def run_epochs(encoder, X, schedule, context, data):
+def run_epochs(encoder, data, schedule, context, arguments):
     """Run the epochs that are left of a fit; return what to warn of.
 
-    `context` is scikit-learn's, and `data` are the arguments of its hooks.
+    `context` is scikit-learn's, and `arguments` are those of its hooks.
     """
     while encoder._epochs_left:
         epoch = context.subcontext(task_name="epoch")
-        epoch.call_on_fit_task_begin(**data)
+        epoch.call_on_fit_task_begin(**arguments)
         with unchanged_on_failure(encoder):
-            figures, messages = run_epoch(encoder, X, schedule)
+            figures, messages = run_epoch(encoder, data, schedule)
         left, tol = schedule.left(encoder.n_iter_), encoder.tol
         # Those of the epochs in which no schedule changes the loss.
         losses = (
@@ -79,7 +79,7 @@ def run_epochs(encoder, X, schedule, context, data):
         encoder._losses, encoder._epochs_left = losses, encoder._epochs_left - 1
         converged = tol is not None and _training.loss_has_converged(losses, tol)
         # A callback gets a copy of the encoder, and a copy has networks of its own.
-        stop = epoch.call_on_fit_task_end(**data, reconstruction_attributes={})
+        stop = epoch.call_on_fit_task_end(**arguments, reconstruction_attributes={})
         if not (stop or converged or encoder._epochs_left == 0):
             continue
         encoder._epochs_left = 0
@@ -89,22 +89,21 @@ def run_epochs(encoder, X, schedule, context, data):
         elif not (stop or tol is None or converged):
             message = _messages.LOSS_STILL_FALLS
             messages.append(message.format(max_iter=encoder.max_iter, tol=tol))
-        encoder._fit_warnings = messages + check_result(encoder, X, figures, losses)
+        encoder._fit_warnings = messages + check_result(encoder, data, figures, losses)
     return encoder._fit_warnings
 
 
-def run_epoch(encoder, X, schedule):
-    """Train for one epoch on X; return its figures and what to warn of."""
+def run_epoch(encoder, data, schedule):
+    """Train for one epoch on the data; return its figures and what to warn of."""
     epoch = encoder.n_iter_ + 1
     vars(encoder).update(schedule.at(epoch))
     optimizer = encoder._optimizer
     optimizer.param_groups[0]["lr"] = float(encoder.learning_rate_init)
-    model = encoder._make_model(X)
+    model = encoder._make_model(data)
     seed = encoder._seed, encoder.n_iter_
     like = next(encoder.generator_.parameters())
-    rng = np.random.default_rng(seed) if encoder.shuffle else None
-    size = _arrays.training_batch_size(encoder.batch_size, len(X))
-    batches = _arrays.training_batches(X, size, like, rng)
+    order = encoder._seed if encoder.shuffle else None
+    batches = data.training_batches(encoder.batch_size, like, order, encoder.n_iter_)
     draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
     figures, rising = _training.train_epoch(model, batches, optimizer, draw)
     figures = {name: _arrays.to_array(value) for name, value in figures.items()}
@@ -126,4 +125,4 @@ def run_epoch(encoder, X, schedule):
     rows, codes = rising
     if not rows:
         return figures, []
-    return figures, [model.solver.explain(codes, sorted(rows), len(X), model)]
+    return figures, [model.solver.explain(codes, sorted(rows), data.n_rows, model)]

@@ -1,22 +1,22 @@
-"""Inference of the codes of an array, batch by batch."""
+"""Inference of the codes of data, batch by batch."""
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
-from ._arrays import inference_batch_size, pad_rows, tensor_batches, to_array
+from ._arrays import inference_batch_size, pad_rows, to_array
 
 
-def infer_batches(model, X, batch_size, refinement=None):
-    """Yield the data and the `Solution` of each batch of an array.
+def infer_batches(model, data, batch_size, refinement=None):
+    """Yield the rows and the `Solution` of each batch of the data.
 
     A refinement may follow inference. At the end there is a warning about the rows
     whose inference did not converge.
     """
     n_rows, multiple = model.batch_shape(inference_batch_size(batch_size))
     failed, n_seen = {}, 0
-    for x in tensor_batches(X, n_rows, next(model.generator.parameters())):
+    for x in data.batches(n_rows, next(model.generator.parameters())):
         n = len(x)
         # The rounding of a row must not depend on the number of rows beside it.
         padded = pad_rows(x, multiple) if n % multiple else x
@@ -36,5 +36,5 @@ def infer_batches(model, X, batch_size, refinement=None):
     for solver, parts in failed.items():
         rows, codes = zip(*parts, strict=True)
         rows = np.unique(np.concatenate(rows))
-        message = solver.explain(torch.cat(codes), rows, len(X), model)
+        message = solver.explain(torch.cat(codes), rows, n_seen, model)
         _messages.warn(message, ConvergenceWarning)

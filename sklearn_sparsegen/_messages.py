@@ -87,6 +87,17 @@ SIGMOID_CANNOT_REACH = (
     "output_activation='sigmoid' cannot reach the values of X outside [0, 1]; rescale "
     "X, or use output_activation='identity'."
 )
+ONE_PASS = (
+    "X is an iterator, which can be iterated once, but each epoch is a pass over all "
+    "data; pass an iterable that begins anew each time, such as a list or a DataLoader."
+)
+NO_BATCHES = (
+    "X has no batches in this pass; pass an iterable that begins anew each time."
+)
+NO_CHAINS = (
+    "ABPEncoder keeps a chain for each row of X, which the rows of a stream do not "
+    "tell; pass X as an array, or use ShortRunEncoder."
+)
 NO_VARIANCE = (
     "sigma='auto' has no value, because the first training data do not vary "
     "(n_samples={n_samples}); pass more data, or a number for sigma."

@@ -21,8 +21,9 @@ class PartialFitMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data, or a part of it.
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Training data, or a part of it; or batches of rows, as for `fit`, over which
+            an epoch is one pass.
 
         y : Ignored
             Not used.
@@ -50,10 +51,10 @@ class PartialFitMixin:
         with unchanged_on_failure(self):
             is_first_call = not hasattr(self, "generator_")
             schedule = self._make_schedule()
-            X = self._validate(X, reset=is_first_call)
-            begin(self, X, continues=not is_first_call)
+            data = self._validate(X, reset=is_first_call)
+            begin(self, data, continues=not is_first_call)
             self._is_in_parts = True
-            _, messages = run_epoch(self, X, schedule)
+            _, messages = run_epoch(self, data, schedule)
         warn_of_convergence(messages)
         return self
 
@@ -82,8 +83,8 @@ class ScoreMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows of data.
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Rows of data, or batches of them, as for `fit`.
 
         Returns
         -------
@@ -100,10 +101,10 @@ class ScoreMixin:
         ConvergenceWarning
             If inference does not converge for all rows; see `transform`.
         """
-        X = self._check_data(X)
+        data = self._check_data(X)
         model = self._make_model()
         scores = []
-        batches = infer_batches(model, X, self.batch_size, model.refinement)
+        batches = infer_batches(model, data, self.batch_size, model.refinement)
         for x, solution in batches:
             score = model.log_likelihood(x, solution.z)
             scores.append(finite_array(score, np.float64, scores))
@@ -114,8 +115,8 @@ class ScoreMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Data, as for `score_samples`.
 
         y : Ignored
             Not used.

@@ -12,7 +12,6 @@ from conftest import short_fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -51,7 +50,6 @@ X = np.random.default_rng(0).uniform(size=(20, 6))
         (X[None], ValueError, "dim 3"),
         (X[:0], ValueError, "0 sample"),
         (X[:, :0], ValueError, "0 feature"),
-        (sparse.csr_array(X), TypeError, "Sparse data was passed for X"),
         (X.astype(str), ValueError, "dtype='numeric'"),
         (X.astype(complex), ValueError, "Complex data"),
         ([["a", "b"]], ValueError, "dtype='numeric'"),
@@ -248,7 +246,7 @@ def test_any_array_gives_an_error_or_finite_codes(encoder, X):
             frames = traceback.extract_tb(error.__traceback__)
             last = [f.name for f in frames if PACKAGE in Path(f.filename).parents][-1]
             told = "rescale X" in str(error) or "sigma='auto'" in str(error)
-            if last != "_validate" and not told:
+            if last not in ("check", "_validate_array") and not told:
                 raise
             return
     assert codes.shape == (len(X), 3)

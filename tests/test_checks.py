@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._checks import check_result
+from sklearn_sparsegen._data import Rows
 from sklearn_sparsegen.baselines import (
     ShortRunEncoder,
     VAEEncoder,
@@ -144,19 +145,19 @@ def test_components_far_above_what_is_used(rng):
 def test_a_loss_that_grew_is_told(digits):
     encoder = VAEEncoder(5, max_iter=1, tol=None, learning_rate_init=0.03)
     messages_of(encoder.fit, digits)
-    figures = {"squared_error": 0.0}
-    told = check_result(encoder, digits, figures, [62.0, 60.0, 72.0])
+    figures, data = {"squared_error": 0.0}, Rows(digits)
+    told = check_result(encoder, data, figures, [62.0, 60.0, 72.0])
     assert told == [
         "The loss grew from 62 to 72 while no schedule changed it; reduce "
         "learning_rate_init (try 0.01)."
     ]
     # No better for five epochs is not the same as converged.
-    told = check_result(encoder, digits, figures, [99.0, 60.0, *[72, 71, 73, 75, 72]])
+    told = check_result(encoder, data, figures, [99.0, 60.0, *[72, 71, 73, 75, 72]])
     assert told[0].startswith("The loss grew from 60 to 71 while")
-    assert check_result(encoder, digits, figures, [62.0, 62.1]) == []
+    assert check_result(encoder, data, figures, [62.0, 62.1]) == []
     noisy = [62.0, 60.0, *[60.9, 60.2, 60.8, 61.0, 60.7]]
-    assert check_result(encoder, digits, figures, noisy) == []
-    assert check_result(encoder, digits, figures, []) == []
+    assert check_result(encoder, data, figures, noisy) == []
+    assert check_result(encoder, data, figures, []) == []
 
 
 def test_training_that_got_worse_is_told():

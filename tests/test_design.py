@@ -49,6 +49,7 @@ ARRAY_LEVEL = {
     "_arrays",
     "_base",
     "_checks",
+    "_data",
     "_docs",
     "_encoder",
     "_fitting",

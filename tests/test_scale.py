@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _arrays, baselines
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _data, baselines
 from sklearn_sparsegen._energy import Autograd, jacobian
 from sklearn_sparsegen._generators import (
     Rescale,
@@ -50,8 +50,8 @@ def test_moments_in_pieces(n_rows, monkeypatch, rng):
     X = rng.normal(5, 3, size=(40, 7))
     X[rng.uniform(size=X.shape) < 0.3] = np.nan
     X[:, 6] = np.nan
-    monkeypatch.setattr(_arrays, "_PIECE_BYTES", 8 * 7 * n_rows)
-    mean, variance, observed = _arrays.moments(X)
+    monkeypatch.setattr(_data, "_PIECE_BYTES", 8 * 7 * n_rows)
+    mean, variance, observed = _data.Rows(X).moments()
     assert_allclose(mean[:6], np.nanmean(X[:, :6], axis=0))
     assert_allclose(variance[:6], np.nanvar(X[:, :6], axis=0))
     assert_array_equal((mean[6], variance[6]), (0, 0))

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from .. import _messages
 from .._arrays import to_array, to_tensor
 from .._base import BaseEncoder
+from .._data import Rows
 from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
 from .._mixins import PartialFitMixin, ScoreMixin
@@ -146,9 +148,11 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
             n_steps = self.transform_n_steps
             return _langevin_model(self, X, n_steps, StandardNormal())
         like, codes = next(self.generator_.parameters()).detach().cpu(), self.codes_
-        if len(codes) != len(X):  # other data than before: new chains
+        if not isinstance(X, Rows):
+            raise ValueError(_messages.NO_CHAINS)
+        if len(codes) != X.n_rows:  # other data than before: new chains
             seed = derive_seed(self._seed, "chains")
-            codes = to_array(seeded_noise(seed, like)(len(X), self.n_components_))
+            codes = to_array(seeded_noise(seed, like)(X.n_rows, self.n_components_))
         # A new tensor, which a copy of the encoder does not share, and its array.
         chains = Chains(to_tensor(codes, like))
         self.codes_ = to_array(chains.positions)

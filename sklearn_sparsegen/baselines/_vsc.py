@@ -231,14 +231,14 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return {**fitted, "pseudo_inputs_": pseudo_inputs}
 
     def _choose_rows(self, X, n, like):
-        """Return n random rows of X."""
-        if n > len(X):
+        """Return n random rows of the data X."""
+        if n > X.n_rows:
             raise ValueError(
-                f"n_pseudo_inputs={n} must not be above n_samples={len(X)}: each "
+                f"n_pseudo_inputs={n} must not be above n_samples={X.n_rows}: each "
                 "starts at a row of X."
             )
-        places = np.random.default_rng(self._seed).choice(len(X), n, replace=False)
-        return to_tensor(X[places], like)
+        places = np.random.default_rng(self._seed).choice(X.n_rows, n, replace=False)
+        return to_tensor(X.rows(places), like)
 
     def _make_model(self, X=None):
         family = functools.partial(SpikeSlabPosterior, sharpness=self._sharpness)

@@ -65,17 +65,18 @@ def fit_all(folder, path):
     joblib.dump(found, path)
 
 
-def kills(expected, n_kills=100):
+def kills(expected, n_kills=50):
     """Kill processes at random moments, and run them again until they are ready."""
     rng, n_done, n_equal, n_runs = np.random.default_rng(0), 0, 0, 0
     while n_done < n_kills:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "results"
             command = [sys.executable, __file__, "--fit", f"{folder}/fits", str(path)]
+            last = n_done + 10
             while not path.exists():
                 process = subprocess.Popen(command, stdout=subprocess.PIPE)
                 process.stdout.readline()
-                if n_done < n_kills:
+                if n_done < min(last, n_kills):
                     try:
                         process.wait(rng.uniform(0, 1.5))
                     except subprocess.TimeoutExpired:
@@ -88,7 +89,7 @@ def kills(expected, n_kills=100):
     return f"{n_done} kills (SIGKILL): {n_equal} of {n_runs} fits have the same result"
 
 
-def interrupts(expected, n_interrupts=200):
+def interrupts(expected, n_interrupts=100):
     """Interrupt fits at random moments; go on where something was kept."""
     rng, outcomes = np.random.default_rng(0), {"the start": 0, "whole epochs": 0}
     n_equal = n_tried = 0

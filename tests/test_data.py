@@ -1,0 +1,242 @@
+"""Sparse arrays, and streams of batches."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import short_fits
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from sklearn_sparsegen import SparseGeneratorEncoder, _data, baselines
+
+pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
+
+SMALL = {
+    "n_components": 6,
+    "hidden_layer_sizes": (9,),
+    "max_iter": 3,
+    "tol": None,
+    "random_state": 0,
+}
+ENCODERS = {
+    "main": SparseGeneratorEncoder(**SMALL),
+    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
+    "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **SMALL),
+}
+each_encoder = pytest.mark.parametrize("name", ENCODERS)
+each_stream_encoder = pytest.mark.parametrize(
+    "name", [name for name in ENCODERS if name != "ABPEncoder"]
+)
+
+
+def results(encoder, X):
+    yield encoder.transform(X)
+    if hasattr(encoder, "score_samples"):
+        yield encoder.score_samples(X)
+        yield encoder.score(X)
+
+
+# Sparse arrays ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array]
+)
+@each_encoder
+def test_sparse_data_are_those_of_a_dense_array(name, kind, digits, monkeypatch):
+    X = np.where(digits > 0.5, digits, 0)
+    monkeypatch.setattr(_data, "_PIECE_BYTES", 8 * 64 * 70)  # a part of the rows
+    dense, other = (clone(ENCODERS[name]).fit(Y) for Y in (X, kind(X)))
+    for found, expected in zip(results(other, kind(X)), results(dense, X), strict=True):
+        assert_array_equal(found, expected)
+    if hasattr(dense, "partial_fit"):
+        assert_array_equal(
+            clone(dense).partial_fit(kind(X)).transform(X),
+            clone(dense).partial_fit(X).transform(X),
+        )
+
+
+def test_values_that_are_not_observed_in_a_sparse_array(digits):
+    X = np.where(digits > 0.5, digits, 0)
+    X[3, 5] = X[8, 2] = np.nan
+    dense, other = (
+        clone(ENCODERS["main"]).fit(Y).transform(X) for Y in (X, sparse.csr_array(X))
+    )
+    assert_array_equal(dense, other)
+
+
+def test_sparse_integers_become_float32(rng):
+    X = sparse.csr_array(rng.poisson(0.3, size=(60, 20)))
+    assert clone(ENCODERS["main"]).fit_transform(X).dtype == np.float32
+
+
+# Streams ------------------------------------------------------------------------------
+
+
+class Batches:
+    """An iterable of batches that begins anew each time, and knows no length."""
+
+    def __init__(self, X, size, change=lambda X: X):
+        self.parts = [X[i : i + size] for i in range(0, len(X), size)]
+        self.change = change
+        self.epochs = []
+
+    def __iter__(self):
+        return map(self.change, self.parts)
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+
+FORMS = {
+    "arrays": lambda X: X,
+    "tensors": torch.tensor,
+    "tuples": lambda X: (torch.tensor(X), torch.zeros(len(X))),
+    "lists": lambda X: [X, None],
+    "frames": pd.DataFrame,
+    "sparse": sparse.csr_array,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@each_stream_encoder
+def test_a_stream_is_as_an_array(name, form, digits):
+    """If its batches are those of the array, all bits are the same."""
+    encoder = clone(ENCODERS[name]).set_params(batch_size=50, shuffle=False)
+    stream = Batches(digits, 50, FORMS[form])
+    array, other = clone(encoder).fit(digits), clone(encoder).fit(stream)
+    assert other.loss_curve_ == array.loss_curve_
+    assert stream.epochs == [0, 1, 2]
+    for found, expected in zip(
+        results(other, stream), results(array, digits), strict=True
+    ):
+        assert_array_equal(found, expected)
+    assert_array_equal(
+        clone(encoder).partial_fit(stream).partial_fit(stream).transform(digits),
+        clone(encoder).partial_fit(digits).partial_fit(digits).transform(digits),
+    )
+
+
+def test_one_pass_is_one_epoch(digits):
+    encoder = clone(ENCODERS["main"]).set_params(decay=0.033)
+    for n_passes in (1, 2, 3):
+        encoder.partial_fit(Batches(digits, 20))
+        assert encoder.n_iter_ == n_passes
+        assert encoder.alpha_ == round(1 - 0.033 * n_passes, 12)
+
+
+def test_a_data_loader(digits):
+    X = digits.astype(np.float32)
+    loader = DataLoader(
+        TensorDataset(torch.from_numpy(X), torch.zeros(len(X))),
+        batch_size=20,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(0),
+    )
+    encoder = clone(ENCODERS["main"]).set_params(max_iter=40, decay=0.1).fit(loader)
+    codes = encoder.transform(DataLoader(X, batch_size=70))
+    assert codes.dtype == np.float32
+    assert_array_equal(codes, encoder.transform(X))
+    error = ((encoder.inverse_transform(codes) - X) ** 2).sum()
+    assert error < 0.8 * ((X - X.mean(0)) ** 2).sum()
+
+
+@pytest.mark.filterwarnings("ignore:.*CSR array is larger")
+@pytest.mark.parametrize("batch_size", ["auto", 7])
+def test_iter_transform(batch_size, digits):
+    encoder = clone(ENCODERS["main"]).set_params(batch_size=batch_size).fit(digits)
+    codes = encoder.transform(digits)
+    parts = list(encoder.iter_transform(digits))
+    assert len(parts) == (1 if batch_size == "auto" else -(-300 // 7))
+    assert_array_equal(np.concatenate(parts), codes)
+    parts = list(encoder.iter_transform(Batches(digits, 90)))
+    assert [len(part) for part in parts] == [90, 90, 90, 30]
+    assert_array_equal(np.concatenate(parts), codes)
+    encoder.set_params(sparse_output=True, batch_size=150)
+    parts = list(encoder.iter_transform(sparse.csr_array(digits)))
+    assert_array_equal(sparse.vstack(parts).toarray(), codes)
+
+
+def test_the_scale_comes_from_the_first_rows(digits, monkeypatch):
+    monkeypatch.setattr(_data, "_HEAD_ROWS", 100)
+    later = digits[150:] * 3
+    encoder = clone(ENCODERS["main"]).fit(
+        Batches(np.concatenate([digits[:150], later]), 50)
+    )
+    assert_allclose(encoder.sigma_, np.sqrt(digits[:100].var(0).sum() / 2400))
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+class OnePass:
+    def __init__(self, X):
+        self.iterator = iter([X])
+
+    def __iter__(self):
+        yield from self.iterator
+
+
+X = np.random.default_rng(0).uniform(size=(40, 5))
+
+
+@pytest.mark.parametrize(
+    ("stream", "error", "match"),
+    [
+        (iter([X, X]), ValueError, "X is an iterator"),
+        ((part for part in [X]), ValueError, "X is an iterator"),
+        (OnePass(X), ValueError, "no batches in this pass"),
+        (DataLoader(Endless()), ValueError, "no batches in this pass"),
+        (Batches(X, 20, lambda X: [["a", "b"]]), ValueError, "Expected 2D|string"),
+        (Batches(X, 20, lambda X: X[0]), ValueError, "Expected 2D"),
+        (Batches(X, 20, lambda X: X * np.inf), ValueError, "infinity"),
+        (Batches(X, 20, lambda X: None), ValueError, "Expected 2D"),
+        (Batches(X, 20, lambda X: X * 1j), ValueError, "Complex"),
+        (Batches(X, 20, lambda X: X[:0]), ValueError, "0 sample"),
+        (map(np.asarray, [X]), ValueError, "X is an iterator"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_bad_streams(method, stream, error, match):
+    encoder = clone(ENCODERS["main"])
+    with pytest.raises(error, match=match):
+        getattr(encoder, method)(stream)
+    assert not hasattr(encoder, "generator_")
+
+
+def test_batches_of_different_widths(digits):
+    widths = iter([64, 60] * 9)
+    stream = Batches(digits, 150, lambda X: X[:, : next(widths)])
+    with pytest.raises(ValueError, match=r"X has 60 features, but .* 64"):
+        clone(ENCODERS["main"]).fit(stream)
+
+
+@pytest.mark.parametrize("method", ["transform", "score_samples"])
+def test_bad_streams_after_fit(method, digits):
+    encoder = clone(ENCODERS["main"]).fit(digits)
+    method = getattr(encoder, method)
+    with pytest.raises(ValueError, match="X is an iterator"):
+        method(iter([digits]))
+    with pytest.raises(ValueError, match="X has 9 features"):
+        method(Batches(digits, 100, lambda X: X[:, :9]))
+    bad = functools.partial(np.where, np.arange(64) == 3, 1e200)
+    with pytest.raises(ValueError, match=r"rows 0, 1, 2, 3, 4, ... of X"):
+        method(Batches(digits, 100, bad))
+
+
+def test_chains_need_an_array(digits):
+    encoder = clone(ENCODERS["ABPEncoder"])
+    with pytest.raises(ValueError, match=r"ABPEncoder keeps a chain .* as an array"):
+        encoder.fit(Batches(digits, 50))
+    # Codes need no chains.
+    encoder.fit(digits)
+    assert_array_equal(
+        encoder.transform(Batches(digits, 50)), encoder.transform(digits)
+    )
