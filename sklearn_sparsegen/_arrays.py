@@ -79,7 +79,10 @@ def layer_sizes(hidden_layer_sizes):
         sizes = np.ravel(hidden_layer_sizes)
     except ValueError:  # a ragged list
         sizes = np.array([0])
-    if sizes.size and not (sizes.dtype.kind in "iu" and sizes.min() > 0):
+    is_list = isinstance(hidden_layer_sizes, list | tuple)
+    has_bool = is_list and any(isinstance(size, bool) for size in hidden_layer_sizes)
+    is_count = sizes.dtype.kind in "iu" and sizes.min(initial=1) > 0 and not has_bool
+    if sizes.size and not is_count:
         raise ValueError(
             "hidden_layer_sizes must hold integers above 0, got "
             f"{hidden_layer_sizes!r}."

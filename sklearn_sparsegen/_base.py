@@ -7,14 +7,13 @@ nothing else calls a subclass.
 
 import math
 from abc import ABC, abstractmethod
-from numbers import Integral
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn import base
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_array, check_scalar, gen_batches, get_tags
+from sklearn.utils import check_array, gen_batches, get_tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,7 +24,14 @@ from ._fitting import begin, run_epochs
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._modes import in_default_modes
-from ._parameters import ANY_POSITIVE, COUNT, NON_NEGATIVE, parameter, parameters
+from ._parameters import (
+    ANY_POSITIVE,
+    COUNT,
+    NON_NEGATIVE,
+    check_count,
+    parameter,
+    parameters,
+)
 from ._random import derive_seed, draw_seed, seeded_noise
 from ._scale import fix_slopes
 from ._state import from_arrays, to_arrays, unchanged_on_failure
@@ -96,8 +102,8 @@ class BaseEncoder(
         n_features = self.n_features_in_
         generator = _generators.build_generator(source, k, n_features, self._seed)
         generator.to(like)
-        _generators.check_generator(generator, k, n_features)
         if X is not None:
+            _generators.check_generator(generator, k, n_features)
             if self._infers_through_generator:
                 _generators.check_derivatives(generator, k)
             if rescale is not None and self._generator_is_ours:
@@ -164,7 +170,7 @@ class BaseEncoder(
             schedule = self._make_schedule()
             data = self._validate(X, reset=not continues)
             begin(self, data, continues)
-            self._is_in_parts = self.warm_start
+            self._may_go_on = self.warm_start
             self._epochs_left, self._losses = int(self.max_iter), []
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
             y = data.X if y is None else y
@@ -261,7 +267,7 @@ class BaseEncoder(
         Raises
         ------
         ValueError
-            If X is invalid or of the wrong width.
+            If X is invalid or of the wrong width, or if a result is not finite.
         """
         check_is_fitted(self)
         mean = self._likelihood().mean
@@ -302,17 +308,18 @@ class BaseEncoder(
         Raises
         ------
         TypeError, ValueError
-            If n_samples is not an integer above 0.
+            If n_samples is not an integer above 0, or if a result is not finite.
         """
         check_is_fitted(self)
         self._validate_params()
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_count(n_samples, "n_samples")
         model = self._make_model()
         like = next(self.generator_.parameters())
         seed = derive_seed(draw_seed(self.random_state), "sample")
         draw = seeded_noise(seed, like)
         z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
-        return _arrays.to_array(model.likelihood.sample(model.generator(z), draw))
+        X = model.likelihood.sample(model.generator(z), draw)
+        return finite_array(X, _arrays.to_array(X).dtype, [])
 
     def _check_data(self, X):
         """Validate the data and the parameters of a method that infers codes."""
@@ -354,7 +361,7 @@ class BaseEncoder(
     def __getstate__(self):
         """Return the state, with arrays in place of networks and of the optimiser."""
         state = to_arrays(self, super().__getstate__())
-        if not (self.warm_start or getattr(self, "_is_in_parts", False)):
+        if not (self.warm_start or getattr(self, "_may_go_on", False)):
             state.pop("_optimizer", None)  # nothing is likely to go on from it
         return state
 

@@ -1,8 +1,6 @@
 """SparseGeneratorEncoder, the model of Li and Han."""
 
-from numbers import Real
-
-from sklearn.utils._param_validation import Options, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _messages
@@ -10,7 +8,15 @@ from ._base import BaseEncoder
 from ._mixins import PartialFitMixin, ScoreMixin
 from ._model import Model
 from ._modes import in_default_modes
-from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, parameter, parameters
+from ._parameters import (
+    COUNT,
+    NON_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    ZERO,
+    parameter,
+    parameters,
+)
 from ._priors import PointSpikeSlab, SpikeSlab
 from ._proximal import ProximalQuasiNewton, Refinement, StiffestDirection
 from ._solvers import GradientSteps
@@ -277,7 +283,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     alpha: float = parameter(0.05, SHARE)
     alpha_init: float = parameter(1.0, SHARE)
     decay: float = parameter(0.033, NON_NEGATIVE)
-    spike_scale: float = parameter(0.0, Options(Real, {0.0}), POSITIVE)
+    spike_scale: float = parameter(0.0, ZERO, POSITIVE)
     slab_scale: float = parameter(1.0, POSITIVE)
     positive_code: bool = parameter(True, "boolean")
     solver: str = parameter(

@@ -117,12 +117,10 @@ def jacobian(generator, z, columns):
         return output.detach(), output.new_empty(*output.shape, 0)
     unit = z.new_zeros(columns.shape[1], *z.shape)
     unit.scatter_(2, columns.T[:, :, None], 1.0)
-    try:
+    if linear_layers(generator) is not None:
         # All columns in the same products, which read the weights once.
-        (parts,) = torch.autograd.grad(
-            pulled, u, unit, retain_graph=True, is_grads_batched=True
-        )
-    except RuntimeError:  # some operations have no such form
+        (parts,) = torch.autograd.grad(pulled, u, unit, is_grads_batched=True)
+    else:  # where the memory that one column takes is unknown
         parts = [torch.autograd.grad(pulled, u, v, retain_graph=True)[0] for v in unit]
         parts = torch.stack(parts)
     return output.detach(), parts.movedim(0, 2)

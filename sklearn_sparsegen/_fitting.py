@@ -6,6 +6,7 @@
 import math
 
 import numpy as np
+import torch
 
 from . import _arrays, _generators, _messages, _training
 from ._checks import check_result, check_scale, check_sigma
@@ -51,8 +52,11 @@ def _initialise(encoder, data):
     _set_sigma(encoder, data)
     like = _arrays.empty_tensor(dtype, _arrays.resolve_device(encoder.device))
     rescale = output_map(mean, variance, encoder.output_activation_)
-    vars(encoder).update(encoder._build(rescale, like, data))
-    encoder._dtype = dtype.name
+    built = encoder._build(rescale, like, data)
+    vars(encoder).update(built)
+    encoder._network_names = [
+        name for name, value in built.items() if isinstance(value, torch.nn.Module)
+    ]
     modules = encoder.generator_.modules()
     encoder._is_rescaled = any(isinstance(m, _generators.Rescale) for m in modules)
     encoder._optimizer = _training.make_optimizer(networks(encoder).values())

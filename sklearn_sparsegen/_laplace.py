@@ -7,7 +7,7 @@ from sklearn.utils import gen_batches
 
 from ._energy import jacobian
 from ._generators import copy_module
-from ._precision import double
+from ._precision import cholesky, double
 
 _PIECE_BYTES = 2**27  # upper bound of the memory for the Jacobians of some rows
 
@@ -25,12 +25,13 @@ def laplace_log_likelihood(x, z, model):
     # All is in float64, because J'J loses half of the digits of J. The generator is a
     # copy, because other threads may use it.
     x, z = double(x), double(z)
-    generator = copy_module(model.generator).to(x)
+    generator = copy_module(model.generator).to(x.device).to(x)
     support = model.prior.support(z)
     width = int(support.sum(1).max())
     # The entries of each row that have a density, filled up to the largest number.
     columns = support.byte().argsort(dim=1, descending=True, stable=True)[:, :width]
-    row_bytes = 8 * (3 * x.shape[1] * width + 3 * min(x.shape[1], width) ** 2)
+    widths = [x.shape[1], *(len(p) for p in generator.parameters() if p.ndim == 2)]
+    row_bytes = 8 * (3 * max(widths) * width + 3 * min(x.shape[1], width) ** 2)
     pieces = gen_batches(len(x), max(1, _PIECE_BYTES // max(1, row_bytes)))
     parts = (
         _estimate(x[i], z[i], columns[i], generator, model.prior, model.likelihood)
@@ -78,7 +79,7 @@ class Hessian:
         self._is_wide = J.shape[2] > J.shape[1]
         square = self._A @ self._A.mT if self._is_wide else self._A.mT @ self._A
         square.diagonal(dim1=1, dim2=2).add_(1)
-        self._factor = torch.linalg.cholesky(square)
+        self._factor = cholesky(square)
         log_det = self._factor.diagonal(dim1=1, dim2=2).log().sum(1)
         self.half_log_det = log_det + self._root.log().sum(1)
         if self._is_wide:

@@ -63,6 +63,10 @@ FIXED = (
     "{name}={value} cannot take effect, because training continues with "
     "{name}={before}; set it back, or call fit with warm_start=False."
 )
+NOT_SAVED = (
+    "The attribute {name} cannot be saved, because it is a {kind} and not a number, a "
+    "text, an array of numbers, or a list or dictionary of these."
+)
 NOT_REBUILT = (
     "The saved {name} does not fit into a new one; a factory `generator` must give the "
     "same module in each call. PyTorch says: {error}"
@@ -72,8 +76,8 @@ MATRIX_NOT_FINITE = (
     "reduce learning_rate_init, rescale X or increase sigma."
 )
 RESULT_NOT_FINITE = (
-    "The result for rows {rows} of X is not finite, because they are too far from the "
-    "training data or from their codes; rescale X."
+    "The result for rows {rows} is not finite; rescale X, because its values, or those "
+    "of the codes, are too large."
 )
 NO_MEMORY = (
     "Too little memory; reduce n_components, hidden_layer_sizes or batch_size. PyTorch "

@@ -53,7 +53,7 @@ class PartialFitMixin:
             schedule = self._make_schedule()
             data = self._validate(X, reset=is_first_call)
             begin(self, data, continues=not is_first_call)
-            self._is_in_parts = True
+            self._may_go_on = True
             _, messages = run_epoch(self, data, schedule)
         warn_of_convergence(messages)
         return self

@@ -1,4 +1,4 @@
-"""The guard of public methods: PyTorch's modes, and its errors."""
+"""The guard of public methods: PyTorch's modes, and its errors of memory."""
 
 import contextlib
 import functools
@@ -10,7 +10,10 @@ from . import _messages
 
 _AUTOCAST = "cpu", "cuda", "mps", "xpu"
 # PyTorch has no type of its own for these errors of a CPU.
-_NO_MEMORY = re.compile("out of memory|allocate memory|size calculation overflowed")
+_NO_MEMORY = re.compile(
+    "out of memory|allocate memory|not enough memory|ALLOC_FAILED|Invalid buffer size"
+    "|size calculation overflowed"
+)
 
 
 def in_default_modes(method):
@@ -18,8 +21,7 @@ def in_default_modes(method):
 
     Autocast would round, inference mode has no gradients, and a default device would
     put new tensors there. The modes of the caller are back when the method returns.
-    What PyTorch says of too little memory becomes a MemoryError, and what it says of a
-    matrix with infinite entries a ValueError.
+    What PyTorch says of too little memory becomes a MemoryError.
     """
 
     @functools.wraps(method)
@@ -34,8 +36,6 @@ def in_default_modes(method):
                 modes.enter_context(torch.device("cpu"))
             try:
                 return method(*args, **kwargs)
-            except torch.linalg.LinAlgError as error:
-                raise ValueError(_messages.MATRIX_NOT_FINITE) from error
             except RuntimeError as error:
                 if _NO_MEMORY.search(str(error)):
                     raise MemoryError(

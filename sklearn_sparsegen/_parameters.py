@@ -3,7 +3,8 @@
 import dataclasses
 from numbers import Integral, Real
 
-from sklearn.utils._param_validation import Interval
+from sklearn.utils import check_scalar
+from sklearn.utils._param_validation import Interval, Options
 
 
 class _Numbers(Interval):
@@ -13,12 +14,27 @@ class _Numbers(Interval):
         return not isinstance(value, bool) and super().is_satisfied_by(value)
 
 
+class _OneNumber(Options):
+    """A number, without False, which is zero for Python."""
+
+    def is_satisfied_by(self, value):
+        return not isinstance(value, bool) and super().is_satisfied_by(value)
+
+
+ZERO = _OneNumber(Real, {0.0})
 COUNT = _Numbers(Integral, 1, 2**31 - 1, closed="both")
 # The squares of numbers within these bounds, and their inverses, fit into float32.
 POSITIVE = _Numbers(Real, 1e-9, 1e9, closed="both")
 NON_NEGATIVE = _Numbers(Real, 0, 1e9, closed="both")
 ANY_POSITIVE = _Numbers(Real, 0, None, closed="neither")
 SHARE = _Numbers(Real, 0, 1, closed="both")
+
+
+def check_count(value, name):
+    """Raise an error unless an argument is an integer above 0."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value}.")
+    check_scalar(value, name, Integral, min_val=1)
 
 
 def parameter(default, *constraints, kw_only=True, fixed=False):

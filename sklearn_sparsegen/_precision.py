@@ -1,6 +1,18 @@
-"""The type of numbers that must be precise, on any device."""
+"""Computations that must be precise, on any device."""
+
+import torch
+
+from . import _messages
 
 
 def double(tensor):
     """Return a tensor as float64, on the CPU if its device has no such type (MPS)."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
+def cholesky(matrix):
+    """Return the factors of matrices that are positive definite if they are finite."""
+    try:
+        return torch.linalg.cholesky(matrix)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(_messages.MATRIX_NOT_FINITE) from error

@@ -16,7 +16,7 @@ from torch import nn
 
 from ._likelihoods import difference
 from ._linear_layers import linear
-from ._precision import double
+from ._precision import cholesky, double
 
 _MEMORY = 20  # batches, about, after which the weight of a batch has faded
 _RIDGE = 1e-3  # part of the mean variance of the codes; keeps their covariance definite
@@ -174,7 +174,7 @@ class CodeMoments(nn.Module):
         covariance, cross = double(self.covariance).tensor_split([k], dim=1)
         identity = torch.eye(k).to(covariance)
         ridge = _RIDGE * covariance.diagonal().mean() + _TINY
-        root = torch.linalg.cholesky(covariance + ridge * identity)
+        root = cholesky(covariance + ridge * identity)
         white = torch.linalg.solve_triangular(root, cross / sigma, upper=False)
         # I + W W' = R'R, with R from a QR decomposition. Where sigma is small, rounding
         # would lose I in the sum.

@@ -7,7 +7,6 @@ parameters that they were built from.
 
 import contextlib
 import copy
-import re
 
 import numpy as np
 import torch
@@ -19,16 +18,13 @@ from ._training import make_optimizer
 from ._version import __version__
 
 _VERSION = "_sparsegen_version"
+_OF_SCIKIT_LEARN = "_skl", "_sklearn", "_callback", "_parent", "_metadata"
 
 
 def networks(encoder):
     """Return the fitted modules of an encoder, by the names of their attributes."""
-    return {
-        name: value
-        for name, value in vars(encoder).items()
-        if isinstance(value, torch.nn.Module)
-        and (name.endswith("_") or name.startswith("_"))
-    }
+    names = getattr(encoder, "_network_names", ())
+    return {name: getattr(encoder, name) for name in names}
 
 
 def _objects(encoder):
@@ -57,8 +53,11 @@ def unchanged_on_failure(encoder):
         curve = getattr(encoder, "loss_curve_", None)
         has_learned = curve and curve is not before.get("loss_curve_")
         if not (isinstance(error, KeyboardInterrupt) and has_learned):
-            vars(encoder).clear()
-            vars(encoder).update(before)
+            # scikit-learn looks for these after fit, to tear callbacks down.
+            for name in ("_callback_fit_ctx", "_skl_callbacks_to_teardown"):
+                if name in vars(encoder):
+                    before[name] = vars(encoder)[name]
+            encoder.__dict__ = before
             for name, state in states.items():
                 objects[name].load_state_dict(state)
         raise
@@ -72,6 +71,9 @@ def to_arrays(encoder, attributes):
     state = attributes | {_VERSION: __version__}
     for name, value in _objects(encoder).items():
         state[name] = _arrays.nested_arrays(value.state_dict())
+    if "generator_" in state:
+        dtype = next(encoder.generator_.parameters()).dtype
+        state["_dtype"] = str(dtype).removeprefix("torch.")
     return state
 
 
@@ -80,23 +82,29 @@ def progress(encoder):
 
     `from_arrays` sets them in an encoder with the same parameters.
     """
-    left_out = {*encoder.get_params(deep=False), "_fixed_values"}
+    left_out = {*encoder.get_params(deep=False), *_objects(encoder)}
+    left_out |= {"_fixed_values", "feature_names_in_"}
     attributes = {
-        name: value
+        name: _plain(name, value)
         for name, value in vars(encoder).items()
-        if name not in left_out and _is_plain(value)
+        # scikit-learn's own are callbacks and the settings of outputs and metadata.
+        if name not in left_out and not name.startswith(_OF_SCIKIT_LEARN)
     }
     return to_arrays(encoder, attributes)
 
 
-def _is_plain(value):
+def _plain(name, value):
+    """Return a value as numbers, texts and arrays of numbers, or raise."""
     if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
+        return {key: _plain(name, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, np.ndarray):
-        return value.dtype.kind in "biuf"
-    return value is None or type(value) in (bool, int, float, str)
+        return [_plain(name, item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    is_array = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    if is_array or value is None or type(value) in (bool, int, float, str):
+        return value
+    raise TypeError(_messages.NOT_SAVED.format(name=name, kind=type(value).__name__))
 
 
 def from_arrays(encoder, state):
@@ -110,10 +118,10 @@ def from_arrays(encoder, state):
     vars(encoder).update(state)
     if "generator_" not in state:
         return
-    device = "cpu"
+    dtype = vars(encoder).pop("_dtype")
+    like = _arrays.empty_tensor(dtype, "cpu")
     with contextlib.suppress(ValueError):
-        device = _arrays.resolve_device(encoder.device)
-    like = _arrays.empty_tensor(encoder._dtype, device)
+        like = _arrays.empty_tensor(dtype, _arrays.resolve_device(encoder.device))
     rescale = Rescale(torch.zeros(encoder.n_features_in_), 1.0)
     vars(encoder).update(
         encoder._build(rescale if encoder._is_rescaled else None, like)
@@ -152,14 +160,21 @@ def _major(version):
 
 def fixed_values(encoder):
     """Return the values of the parameters that act only where training starts."""
-    return {name: getattr(encoder, name) for name in encoder._fixed_parameters}
+    values = {name: getattr(encoder, name) for name in encoder._fixed_parameters}
+    # A list that is changed in place must not change these.
+    return {
+        name: copy.copy(value) if isinstance(value, list | np.ndarray) else value
+        for name, value in values.items()
+    }
 
 
 def check_fixed(encoder):
     """Raise a ValueError if such a parameter has changed since training started."""
     for name, value in fixed_values(encoder).items():
         before = encoder._fixed_values[name]
-        if _text(value) != _text(before):
+        # A function tells what it does by no text.
+        is_other = callable(value) or _text(value) != _text(before)
+        if value is not before and is_other:
             raise ValueError(
                 _messages.FIXED.format(name=name, value=value, before=before)
             )
@@ -168,5 +183,4 @@ def check_fixed(encoder):
 def _text(value):
     if isinstance(value, list | tuple | np.ndarray | np.generic):
         value = np.array(value).tolist()
-    # An address is another one after pickling.
-    return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
+    return repr(value)

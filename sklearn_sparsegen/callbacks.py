@@ -1,23 +1,23 @@
 """Callbacks for `fit`, in scikit-learn's manner."""
 
-import functools
 import hashlib
-import inspect
+import io
 import os
 import pickle
-import tempfile
-from numbers import Integral
+import threading
 from pathlib import Path
 
 import joblib
-import numpy as np
 import torch
-from sklearn.utils import check_scalar
 
-from . import _arrays, _base, _state
+from . import _arrays, _base, _data, _state
+from ._describe import describe
+from ._parameters import check_count
+from ._version import __version__
 
 # Parameters that do not change what a fit learns.
 _WITHOUT_EFFECT = "device", "verbose"
+_CHECKSUM_BYTES = 16
 
 
 class Checkpoint:
@@ -54,8 +54,13 @@ class Checkpoint:
 
     Notes
     -----
-    The name of a file depends on the source code of a factory `generator`, but not on
-    the functions that it calls.
+    The name of a file depends on the code of a factory `generator`, but not on that of
+    the functions that it calls, and on the versions of this library and of PyTorch. Of
+    a stream of batches it knows the number of features only. A fit on a stream ends
+    with the same result if the order of its batches depends on the epoch alone.
+
+    Other callbacks see only the epochs that are run, and a parameter that a callback
+    changes during `fit` is not saved.
 
     Examples
     --------
@@ -71,7 +76,8 @@ class Checkpoint:
 
     def __init__(self, folder, every=1):
         self.folder = Path(folder)
-        self.every = check_scalar(every, "every", Integral, min_val=1)
+        check_count(every, "every")
+        self.every = every
         self._paths = {}
 
     def setup(self, estimator, context):
@@ -98,7 +104,7 @@ class Checkpoint:
             )
 
     def on_fit_task_begin(self, estimator, context, *, X=None):
-        """Go on from the file of a fit, if there is one.
+        """Go on from the file of a fit, if there is one; save the state of an epoch.
 
         Parameters
         ----------
@@ -111,15 +117,17 @@ class Checkpoint:
         X : array-like
             The training data.
         """
-        if context.task_name != "fit":
-            return
-        name = f"{type(estimator).__name__}-{_digest(estimator, X)}.pt"
-        self._paths[estimator] = path = self.folder / name
-        if path.exists():
-            estimator.__setstate__(_load(path))
+        if context.task_name == "fit":
+            name = f"{type(estimator).__name__}-{_digest(estimator, X)}.pt"
+            self._paths[estimator] = path = self.folder / name
+            if path.exists():
+                estimator.__setstate__(_load(path))
+        # Here, and not at the end of the last epoch, it is known that fit goes on.
+        elif estimator.n_iter_ and estimator.n_iter_ % self.every == 0:
+            _save(_state.progress(estimator), self._paths[estimator])
 
     def on_fit_task_end(self, estimator, context):
-        """Save the state every few epochs, and at the end of a fit.
+        """Save the state at the end of a fit.
 
         Parameters
         ----------
@@ -129,7 +137,7 @@ class Checkpoint:
         context : sklearn.callback.CallbackContext
             Tells whether a fit ends, or an epoch.
         """
-        if context.task_name == "fit" or estimator.n_iter_ % self.every == 0:
+        if context.task_name == "fit":
             _save(_state.progress(estimator), self._paths[estimator])
 
     def teardown(self, estimator, context):
@@ -152,51 +160,51 @@ class Checkpoint:
 
 def _digest(estimator, X):
     """Return a text that is the same for fits that are the same."""
-    parameters = {
-        name: _description(value)
-        for name, value in estimator.get_params(deep=False).items()
-        if name not in _WITHOUT_EFFECT
-    }
-    # The curve tells what a warm start continues from.
-    parts = parameters, estimator._seed, estimator.loss_curve_, _description(X)
+    parameters = estimator.get_params(deep=False)
+    for name in _WITHOUT_EFFECT:
+        parameters.pop(name)
+    # The seed stands for a RandomState, which has no value of its own.
+    parameters["random_state"] = estimator._seed
+    # A stream is not read for this.
+    data = estimator.n_features_in_
+    if not _data.is_stream(X):
+        data = joblib.hash(X, coerce_mmap=True)
+    before = joblib.hash(_state.progress(estimator)) if estimator.n_iter_ else None
+    versions = __version__, torch.__version__
+    parts = describe([type(estimator), parameters]), data, before, versions
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
-
-
-def _description(value):
-    """Return what tells a value from others; it is the same in another process."""
-    if isinstance(value, functools.partial):
-        return [_description(part) for part in (value.func, value.args, value.keywords)]
-    if inspect.isfunction(value):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        try:
-            code = inspect.getsource(value)
-        except OSError:  # typed into an interpreter
-            code = value.__code__.co_code, value.__code__.co_consts
-        return code, [_description(cell) for cell in cells], value.__defaults__
-    if isinstance(value, torch.nn.Module):
-        return repr(value), joblib.hash(_arrays.nested_arrays(value.state_dict()))
-    # The repr of an object that has an address does not tell its contents.
-    has_address = " at 0x" in repr(value) or isinstance(value, np.ndarray)
-    return joblib.hash(value, coerce_mmap=True) if has_address else repr(value)
 
 
 def _save(state, path):
     """Write a file in one step: a kill leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, suffix=".part", delete=False
-    ) as file:
-        torch.save(_arrays.nested_tensors(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
+    content = io.BytesIO()
+    torch.save(_arrays.nested_tensors(state), content)
+    content = content.getvalue()
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(_checksum(content) + content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _load(path):
+    data = path.read_bytes()
+    checksum, content = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        if checksum != _checksum(content):
+            raise ValueError("The checksum is another one.")
+        saved = torch.load(io.BytesIO(content), "cpu", weights_only=True)
+    except (ValueError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{path} cannot be read; delete it to begin this fit again."
         ) from error
     return _arrays.nested_arrays(saved)
+
+
+def _checksum(content):
+    return hashlib.blake2b(content, digest_size=_CHECKSUM_BYTES).digest()

@@ -50,6 +50,7 @@ ARRAY_LEVEL = {
     "_base",
     "_checks",
     "_data",
+    "_describe",
     "_docs",
     "_encoder",
     "_fitting",

@@ -1,6 +1,7 @@
 """Fitted encoders that are saved and loaded: pickle, skops, checkpoints, exports."""
 
 import copy
+import io
 import os
 import pickle
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 
 import joblib
 import numpy as np
@@ -26,7 +28,7 @@ from torch import nn
 import sklearn_sparsegen
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
 from sklearn_sparsegen._state import networks
-from sklearn_sparsegen.callbacks import Checkpoint
+from sklearn_sparsegen.callbacks import Checkpoint, _checksum
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
 
@@ -276,7 +278,8 @@ def test_a_fit_goes_on_from_its_file(name, every, random_state, digits, tmp_path
         make(StopAfter(3)).fit(digits)
     counter = StopAfter(-1)
     counter.on_fit_task_end = lambda estimator, context: epochs.append(context)
-    for n_epochs in (5 - 3 // every * every, 0):  # at last the fit is finished
+    # The state of two whole epochs was saved; at last the fit is finished.
+    for n_epochs in (3, 0):
         epochs = []
         encoder = make(counter).fit(digits)
         assert len(epochs) == n_epochs + 1
@@ -284,6 +287,84 @@ def test_a_fit_goes_on_from_its_file(name, every, random_state, digits, tmp_path
         whole.set_params(random_state=0), encoder.set_params(random_state=0)
         assert_same(whole, encoder, digits)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"max_iter": 60, "tol": 0.5, "decay": 0.9}, {"warm_start": True}, {"stop": 3}],
+)
+def test_fits_that_end_at_the_end_of_an_epoch(change, digits, tmp_path):
+    """A kill after the last epoch, before `fit` ends, loses no reason to end."""
+
+    def make(*callbacks):
+        params = {name: value for name, value in change.items() if name != "stop"}
+        encoder = clone(ENCODERS["main"]).set_params(**params)
+        if "warm_start" in change:
+            encoder.fit(digits)
+        if "stop" in change:
+            callbacks = (EndAfter(change["stop"]), *callbacks)
+        return encoder.set_callbacks(*callbacks)
+
+    whole, caught = told(make().fit, digits)
+    n_epochs = whole.n_iter_
+    for n in (n_epochs, n_epochs - 1):
+        folder = tmp_path / str(n)
+        with pytest.raises(Stop):
+            make(Checkpoint(folder), StopAfter(n)).fit(digits)
+        for _ in range(2):
+            encoder, again = told(make(Checkpoint(folder)).fit, digits)
+            assert again == caught
+            assert encoder.n_iter_ == n_epochs
+            assert_same(whole, encoder, digits)
+
+
+def told(fit, X):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        encoder = fit(X)
+    return encoder, [str(warning.message) for warning in caught]
+
+
+class EndAfter(StopAfter):
+    """A callback that ends a fit as an early stopping does."""
+
+    def on_fit_task_end(self, estimator, context):
+        return estimator.n_iter_ == self.n_epochs
+
+
+def test_callbacks_are_torn_down_after_a_failure(digits):
+    class Counter(StopAfter):
+        n_torn_down = 0
+
+        def teardown(self, estimator, context):
+            self.n_torn_down += 1
+
+    counter = Counter(2)
+    encoder = clone(ENCODERS["main"]).set_callbacks(counter)
+    with pytest.raises(Stop):
+        encoder.fit(digits)
+    assert counter.n_torn_down == 1
+    assert not hasattr(encoder, "_callback_fit_ctx")
+
+
+def test_settings_of_outputs_are_not_saved(digits, tmp_path):
+    encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
+    clone(encoder).set_output(transform="pandas").fit(digits)
+    assert type(encoder.fit(digits).transform(digits)) is np.ndarray
+
+
+def test_numbers_of_numpy_are_saved(digits, tmp_path):
+    encoder = baselines.VSCEncoder(**SMALL | {"warmup": np.int64(10)})
+    encoder.set_callbacks(Checkpoint(tmp_path))
+    codes = clone(encoder).fit(digits).transform(digits)
+    assert_array_equal(encoder.fit(digits).transform(digits), codes)
+
+
+def test_an_attribute_that_cannot_be_saved_is_named(digits, tmp_path):
+    encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
+    encoder.note = {"a set"}
+    with pytest.raises(TypeError, match="attribute note cannot be saved"):
+        encoder.fit(digits)
 
 
 def test_a_finished_fit_gives_its_warnings_again(digits, tmp_path):
@@ -299,17 +380,61 @@ def test_a_finished_fit_gives_its_warnings_again(digits, tmp_path):
     assert texts[1] == texts[0]
 
 
+class Constant(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.layer, self.c = nn.Linear(6, 64), c
+        nn.init.ones_(self.layer.weight), nn.init.ones_(self.layer.bias)
+
+    def forward(self, z):
+        return self.c * self.layer(z)
+
+
+class Width:
+    def __init__(self, n):
+        self.n = n
+
+    def __call__(self, k, d):
+        return mlp(k, d, self.n)
+
+    def make(self, k, d):
+        return mlp(k, d, self.n)
+
+
+def act(k, d, kind=nn.Tanh, *, scale=1.0, mask=None):
+    return nn.Sequential(nn.Linear(k, d), kind())
+
+
+def sub(factor):
+    class Sub(SparseGeneratorEncoder):
+        def transform(self, X):
+            return super().transform(X) * factor
+
+    return Sub(**SMALL)
+
+
 def test_each_fit_has_its_own_file(digits, tmp_path):
     encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
+    long = np.arange(3000.0)
+    # fmt: off
+    pair = [lambda k, d: act(k, d, nn.Tanh), lambda k, d: act(k, d, nn.Sigmoid)]
+    # fmt: on
     changes = [
         {},
         {"alpha": 0.2},
         {"max_iter": 6},
         {"random_state": 1},
-        *({"generator": lambda k, d, n=n: mlp(k, d, n)} for n in (3, 4)),
+        {"hidden_layer_sizes": np.array([9, 9])},
+        *({"generator": Constant(c)} for c in (1.0, 5.0)),
+        *({"generator": Width(n)} for n in (3, 4)),
+        *({"generator": Width(n).make} for n in (3, 4)),
         *({"generator": enclose(n)} for n in (3, 4)),
-        {"generator": nn.Sequential(nn.Linear(6, 64))},
-        {"generator": nn.Sequential(nn.Linear(6, 64))},
+        *({"generator": factory} for factory in pair),
+        *({"generator": keyword(n)} for n in (3, 4)),
+        *({"generator": partial(act, mask=mask)} for mask in (long, long + 1)),
+        *({"generator": partial(act, mask=torch.tensor(x))} for x in (0.1, 0.1000001)),
+        *({"generator": partial(act, kind=kind)} for kind in (nn.ReLU, nn.GELU)),
+        {"generator": partial(act, kind=lambda: nn.Tanh())},
     ]
     for change in changes:
         clone(encoder).set_params(**change).fit(digits)
@@ -318,9 +443,28 @@ def test_each_fit_has_its_own_file(digits, tmp_path):
     assert len(list(tmp_path.iterdir())) == n_files
     # What does not change the result does not change the file.
     clone(encoder).set_params(verbose=False, device="cpu").fit(digits)
+    for change in changes:
+        clone(encoder).set_params(**change).fit(digits)
+    assert len(list(tmp_path.iterdir())) == n_files
     # What a warm start goes on from does.
     encoder.set_params(warm_start=True).fit(digits).fit(digits)
-    assert len(list(tmp_path.iterdir())) == n_files + 2
+    n_files += 2
+    assert len(list(tmp_path.iterdir())) == n_files
+    for rate in (0.01, 0.1):  # the losses of a first step are the same
+        one = clone(encoder).set_params(max_iter=1, batch_size=200)
+        one.set_callbacks().set_params(learning_rate_init=rate).fit(digits)
+        one.set_params(learning_rate_init=0.01).set_callbacks(Checkpoint(tmp_path))
+        one.fit(digits)
+    for factor in (1, 2):
+        sub(factor).set_callbacks(Checkpoint(tmp_path)).fit(digits)
+    assert len(list(tmp_path.iterdir())) == n_files + 4
+
+
+def keyword(n):
+    def factory(k, d, *, width=n):
+        return mlp(k, d, width)
+
+    return factory
 
 
 def mlp(k, d, n):
@@ -332,30 +476,42 @@ def enclose(n):
 
 
 def test_grid_search_goes_on(digits, tmp_path):
-    def search(*callbacks):
+    epochs = []
+
+    class Count(StopAfter):
+        def on_fit_task_end(self, estimator, context):
+            epochs.append(context)
+            return super().on_fit_task_end(estimator, context)
+
+    def search(n_stop):
+        epochs.clear()
         encoder = clone(ENCODERS["main"])
-        encoder.set_callbacks(Checkpoint(tmp_path), *callbacks)
+        encoder.set_callbacks(Checkpoint(tmp_path), Count(n_stop))
         pipeline = make_pipeline(StandardScaler(), encoder)
         grid = {"sparsegeneratorencoder__alpha": [0.1, 0.3]}
         return GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(digits)
 
     with pytest.raises(Stop):
-        search(StopAfter(4))
-    n_files = len(list(tmp_path.iterdir()))
-    results = search().cv_results_["mean_test_score"]
-    assert len(list(tmp_path.iterdir())) == 5 > n_files
-    counts = [file.stat().st_mtime_ns for file in sorted(tmp_path.iterdir())]
-    assert_array_equal(search().cv_results_["mean_test_score"], results)
-    # The files of finished fits are written once more, at the end of fit.
-    assert len(counts) == 5
+        search(4)
+    results = search(-1).cv_results_["mean_test_score"]
+    # Five fits of five epochs, and the end of each; three epochs are done.
+    assert len(epochs) == 5 * 6 - 3
+    assert_array_equal(search(-1).cv_results_["mean_test_score"], results)
+    assert len(epochs) == 5
+    assert len(list(tmp_path.iterdir())) == 5
 
 
-@pytest.mark.parametrize("damage", [b"", b"no checkpoint", None])
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint", "one bit", "a part"])
 def test_file_that_cannot_be_read(damage, digits, tmp_path):
     encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
     encoder.fit(digits)
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-500] if damage is None else damage)
+    content = bytearray(path.read_bytes())
+    if damage == "one bit":
+        content[len(content) // 2] ^= 1
+    elif damage == "a part":
+        content = content[:-500]
+    path.write_bytes(damage if isinstance(damage, bytes) else content)
     codes = encoder.transform(digits)
     with pytest.raises(ValueError, match="cannot be read; delete it"):
         encoder.fit(digits)
@@ -369,10 +525,23 @@ def test_a_file_runs_no_code(digits, tmp_path):
 
     encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path)).fit(digits)
     (path,) = tmp_path.iterdir()
-    torch.save({"loss_curve_": Harm()}, path)
+    content = io.BytesIO()
+    torch.save({"loss_curve_": Harm()}, content)
+    path.write_bytes(_checksum(content.getvalue()) + content.getvalue())
     with pytest.raises(ValueError, match="cannot be read"):
         encoder.fit(digits)
     assert not (tmp_path / "harm").exists()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(digits, tmp_path, monkeypatch):
+    def fail(number):
+        raise OSError("disk full")
+
+    encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        encoder.fit(digits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_checkpoint_needs_an_encoder_and_a_seed(digits, tmp_path):
@@ -382,7 +551,7 @@ def test_checkpoint_needs_an_encoder_and_a_seed(digits, tmp_path):
     pipeline = make_pipeline(clone(ENCODERS["main"]))
     with pytest.raises(TypeError, match=r"on an encoder .* not on Pipeline"):
         pipeline.set_callbacks(Checkpoint(tmp_path)).fit(digits)
-    for every, error in ((0, ValueError), (1.5, TypeError)):
+    for every, error in ((0, ValueError), (1.5, TypeError), (True, TypeError)):
         with pytest.raises(error, match="every"):
             Checkpoint(tmp_path, every=every)
 

@@ -3,7 +3,7 @@
 import functools
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from .._arrays import to_tensor
 from .._base import BaseEncoder
 from .._docs import describe_like
 from .._mixins import PartialFitMixin, ScoreMixin
-from .._parameters import COUNT, parameter, parameters
+from .._parameters import COUNT, ZERO, parameter, parameters
 from .._priors import PointSpikeSlab
 from ._variational import (
     NormalPosterior,
@@ -36,7 +36,7 @@ class WarmUp:
     def at(self, epoch):
         progress = min(1.0, (epoch - 1) / self.n_epochs) if self.n_epochs else 1.0
         first, last = _SHARPNESS
-        return {"_sharpness": first + progress * (last - first)}
+        return {"_sharpness": float(first + progress * (last - first))}
 
     def left(self, epoch):
         """Return a sentence if the warm-up is not finished after an epoch, else ""."""
@@ -212,7 +212,7 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     _infers_through_generator = False
 
     alpha: float = parameter(0.01, Interval(Real, 0, 1, closed="neither"))
-    warmup: int = parameter(10, Interval(Integral, 0, None, closed="left"))
+    warmup: int = parameter(10, ZERO, COUNT)
     n_pseudo_inputs: int | None = parameter(None, COUNT, None, fixed=True)
 
     def _make_schedule(self):
