@@ -276,7 +276,7 @@ class BaseEncoder(
     @torch.no_grad()
     def _map_codes(self, Z, function):
         """Apply a function of tensors to codes, batch by batch."""
-        Z = check_array(Z, accept_sparse="csr", input_name="X", estimator=self)
+        Z = check_array(Z, accept_sparse="csr", input_name="X")
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X holds codes of {Z.shape[1]} components, but "

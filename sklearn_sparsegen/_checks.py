@@ -51,7 +51,7 @@ def check_result(encoder, data, figures, losses):
     `figures` are the means that `train_epoch` returned for the last epoch on the data.
     `losses` are those of the epochs in which no schedule changes the loss.
     """
-    messages, rate = [], encoder.learning_rate_init / 3
+    messages, rate = [], min(encoder.learning_rate_init / 3, 0.01)
     if "active" in figures:
         share, k = figures["active"].mean(), encoder.n_components_
         n_used = int((figures["active"] > 0).sum())

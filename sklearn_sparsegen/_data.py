@@ -77,7 +77,8 @@ class Rows:
             mean = sum(np.nansum(self.rows(p) - least, axis=0) for p in pieces)
             mean = least + mean / np.maximum(n, 1)
             square = sum(np.nansum((self.rows(p) - mean) ** 2, axis=0) for p in pieces)
-        return mean, square / np.maximum(n, 1), n / self.n_rows
+        variance = square / np.maximum(n, 1)
+        return mean.astype(np.float64), variance.astype(np.float64), n / self.n_rows
 
     def is_in_unit_interval(self):
         """Return whether no value is below 0 or above 1; NaN is ignored."""

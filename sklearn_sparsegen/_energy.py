@@ -118,8 +118,10 @@ def jacobian(generator, z, columns):
     unit = z.new_zeros(columns.shape[1], *z.shape)
     unit.scatter_(2, columns.T[:, :, None], 1.0)
     if linear_layers(generator) is not None:
-        # All columns in the same products, which read the weights once.
-        (parts,) = torch.autograd.grad(pulled, u, unit, is_grads_batched=True)
+        # All columns in the same products, which read the weights once. A search for
+        # anomalies cannot look into them.
+        with torch.autograd.set_detect_anomaly(False):
+            (parts,) = torch.autograd.grad(pulled, u, unit, is_grads_batched=True)
     else:  # where the memory that one column takes is unknown
         parts = [torch.autograd.grad(pulled, u, v, retain_graph=True)[0] for v in unit]
         parts = torch.stack(parts)

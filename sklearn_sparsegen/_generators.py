@@ -155,8 +155,13 @@ def build_generator(source, n_components, n_features, seed):
     if isinstance(source, nn.Module):
         generator = copy_module(source)
     else:
-        with SeededRandomness(seed):
-            generator = source(n_components, n_features)
+        try:
+            with SeededRandomness(seed):
+                generator = source(n_components, n_features)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"generator({n_components}, {n_features}) failed: {error}"
+            ) from error
     if not isinstance(generator, nn.Module):
         raise TypeError(
             "generator must be a torch.nn.Module or a function (n_components, "
@@ -183,13 +188,14 @@ def check_generator(generator, n_components, n_features):
     The module must have no values that only training mode updates.
     """
     parameter = next(generator.parameters())
-    like = {"dtype": parameter.dtype, "device": parameter.device}
-    codes = torch.zeros(2, n_components, **like)
+    codes = torch.arange(2 * n_components).sin().view(2, n_components).to(parameter)
     expected = f"generator must map codes of shape (2, {n_components}) to "
     expected += f"a {parameter.dtype} tensor of shape (2, {n_features})"
     try:
-        with torch.no_grad():
-            output = generator(codes)
+        # A random generator must not draw from the global one.
+        with torch.no_grad(), SeededRandomness(0):
+            output = generator(codes.clone())
+            others = generator(codes.clone()), generator(codes[:1].clone())
     except Exception as error:
         raise ValueError(f"{expected}, but it failed: {error}") from error
     if not isinstance(output, torch.Tensor):
@@ -198,7 +204,14 @@ def check_generator(generator, n_components, n_features):
         found = f"a {output.dtype} tensor of shape {tuple(output.shape)}"
         raise ValueError(f"{expected}, but it gave {found}.")
     if not output.isfinite().all():
-        raise ValueError("The output of generator is not finite at codes of zeros.")
+        raise ValueError("The output of generator is not finite at small codes.")
+    for other in others:
+        if (other - output[: len(other)]).abs().max() > 1e-3 * output.abs().max():
+            raise ValueError(
+                "generator must give the same output for the same code each time, "
+                "whatever the other codes of a batch are: no random numbers, and no "
+                "statistics of a batch."
+            )
     _check_modes(generator, n_components)
 
 
@@ -236,7 +249,7 @@ def _check_modes(generator, n_components):
     for (name, after), value in zip(trial.named_buffers(), before, strict=True):
         if not torch.equal(after, value):
             raise ValueError(
-                f"generator updates {name} in training mode only, as batch and "
-                "spectral normalisation do, but it is used in evaluation mode; use "
+                f"generator updates {name} if it is called in training mode, as batch "
+                "and spectral normalisation do, but it is used in evaluation mode; use "
                 "layers that are the same in both modes, for example LayerNorm."
             )

@@ -80,6 +80,11 @@ class AlphaSchedule:
                 f"alpha_init={self.alpha_init} must not be below alpha={self.alpha}: "
                 "the schedule lowers alpha."
             )
+        if self.decay == 0 and self.alpha_init > self.alpha:
+            raise ValueError(
+                f"decay=0 never lowers alpha from alpha_init={self.alpha_init} to "
+                f"alpha={self.alpha}; set alpha_init=alpha for a constant alpha."
+            )
 
     def at(self, epoch):
         # Rounded, so that 30 epochs of 0.033 from 1 end at 0.01 exactly.

@@ -8,7 +8,9 @@ import threading
 from pathlib import Path
 
 import joblib
+import numpy as np
 import torch
+from sklearn.utils import gen_batches
 
 from . import _arrays, _base, _data, _state
 from ._describe import describe
@@ -75,6 +77,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder, every=1):
+        if not isinstance(folder, str | os.PathLike):
+            raise TypeError(f"folder must be a str or a path, got {folder!r}.")
         self.folder = Path(folder)
         check_count(every, "every")
         self.every = every
@@ -168,11 +172,20 @@ def _digest(estimator, X):
     # A stream is not read for this.
     data = estimator.n_features_in_
     if not _data.is_stream(X):
-        data = joblib.hash(X, coerce_mmap=True)
+        data = _hash_of_rows(X)
     before = joblib.hash(_state.progress(estimator)) if estimator.n_iter_ else None
     versions = __version__, torch.__version__
     parts = describe([type(estimator), parameters]), data, before, versions
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+
+def _hash_of_rows(X):
+    """Return a text that is the same for the same rows in any order of memory."""
+    content = hashlib.blake2b(f"{X.shape} {X.dtype.name}".encode())
+    rows, native = _data.Rows(X), X.dtype.newbyteorder("=")
+    for piece in gen_batches(rows.n_rows, 10_000):
+        content.update(np.ascontiguousarray(rows.rows(piece), native))
+    return content.hexdigest()
 
 
 def _save(state, path):

@@ -43,25 +43,28 @@ def wrong_factory(k, d):
     return torch.nn.Linear(k, d + 1)
 
 
-# Valid and invalid values.
+# Valid values, and values that must be rejected.
 NO_NUMBERS = [None, "a", np.nan, -1, [1], True, 1.5j]
 FRACTIONS = [0.0, 0.05, 0.5, 1, np.float32(0.25)], [-0.1, 1.1, *NO_NUMBERS]
-POSITIVE = [1e-3, 0.1, 1, np.float64(3.0)], [1e12, 1e-12, 1e300, 0, np.inf, *NO_NUMBERS]
-COUNTS = [1, 2, np.int64(3), np.uint8(5), 40], [0, 1.5, *NO_NUMBERS]
+OUT_OF_RANGE = [1e12, 1e-12, 1e300, np.inf]
+POSITIVE = [1e-3, 0.1, 1, np.float64(3.0)], [0, *OUT_OF_RANGE, *NO_NUMBERS]
+NON_NEGATIVE = [0, *POSITIVE[0]], [1e12, 1e300, np.inf, *NO_NUMBERS]
+COUNTS = [1, 2, np.int64(3), np.uint8(5), 40], [0, 1.5, 2**70, *NO_NUMBERS]
 FLAGS = [True, False, np.True_], [0, "yes", None]
 
 
 def also(values, *more):
     """Return the values with more valid ones."""
-    return [*values[0], *more], values[1]
+    none = None in more
+    return [*values[0], *more], [v for v in values[1] if not (none and v is None)]
 
 
 VALUES = {
-    "n_components": (COUNTS[0], [*COUNTS[1], 10**13, 2**70]),
-    "sigma": also(POSITIVE, "auto"),
+    "n_components": (COUNTS[0], [*COUNTS[1], 10**13]),
+    "sigma": ([*POSITIVE[0], "auto"], [0, 1e300, np.inf, *NO_NUMBERS]),
     "hidden_layer_sizes": (
         [(), (5,), [3, 4], np.array([6]), 7],
-        [(0,), (-1,), (1.5,), "a", None, ((1, 2), (3,)), (10**13,)],
+        [(0,), (-1,), (1.5,), "a", None, ((1, 2), (3,)), (10**13,), (True, 3)],
     ),
     "activation": (["identity", "relu", "sigmoid", "tanh"], ["swish", None]),
     "output_activation": (["auto", "identity", "sigmoid"], ["relu", None]),
@@ -71,10 +74,10 @@ VALUES = {
     ),
     "image_shape": ([None, (4, 1), (4, 4)], [(4, 4, 1), (2, 2), (0, 4), "a", 4]),
     "max_iter": ([1, 3, np.int8(2)], [0, *NO_NUMBERS]),
-    "learning_rate_init": also(POSITIVE, 100.0),
+    "learning_rate_init": ([*POSITIVE[0], 100.0, 1e12], [0, np.inf, *NO_NUMBERS]),
     "batch_size": also(COUNTS, "auto", 10**9),
     "shuffle": FLAGS,
-    "tol": also(POSITIVE, None, 0),
+    "tol": also(NON_NEGATIVE, None),
     "warm_start": FLAGS,
     "device": (["cpu", "auto", torch.device("cpu")], ["cuda:9", "mps", "a", None, 3]),
     "random_state": (
@@ -84,25 +87,25 @@ VALUES = {
     "verbose": ([False, 0], ["a", None, -1]),
     "alpha": FRACTIONS,
     "alpha_init": FRACTIONS,
-    "decay": POSITIVE,
-    "spike_scale": also(POSITIVE, 0),
+    "decay": NON_NEGATIVE,
+    "spike_scale": ([0, *POSITIVE[0]], [*OUT_OF_RANGE, *NO_NUMBERS]),
     "slab_scale": POSITIVE,
     "positive_code": FLAGS,
     "solver": (["gradient", "langevin", "proximal"], ["newton", None]),
     "n_steps": COUNTS,
     "transform_n_steps": also(COUNTS, None),
-    "transform_tol": also(POSITIVE, None, 0),
+    "transform_tol": also(NON_NEGATIVE, None),
     "step_size": also(POSITIVE, 0.01, 0.02),
     "init": (["zeros", "normal", "prior", "linear"], ["ones", None]),
-    "threshold": also(POSITIVE, None, "posterior", 0),
+    "threshold": also(([*NON_NEGATIVE[0], "posterior"], NON_NEGATIVE[1]), None),
     "n_nonzero_coefs": also(COUNTS, None),
     "sparse_output": FLAGS,
-    "beta": POSITIVE,
-    "warmup": also(COUNTS, 0),
+    "beta": NON_NEGATIVE,
+    "warmup": ([0, *COUNTS[0]], [v for v in COUNTS[1] if v != 0]),
     "n_pseudo_inputs": also(COUNTS, None),
     "rate": POSITIVE,
-    "variance_weight": also(POSITIVE, 0),
-    "min_scale": also(POSITIVE, 0),
+    "variance_weight": NON_NEGATIVE,
+    "min_scale": NON_NEGATIVE,
 }
 CONTAINERS = {
     "array": lambda X: X,
@@ -159,10 +162,11 @@ def parameter_sets(draw, cls):
     assert len(names) == len(cls().get_params())
     chosen = draw(st.lists(st.sampled_from(names), max_size=4, unique=True))
     is_valid = st.sampled_from([True] * 9 + [False])
-    return {
-        name: draw(st.sampled_from(VALUES[name][0 if draw(is_valid) else 1]))
-        for name in chosen
+    invalid = [name for name in chosen if not draw(is_valid)]
+    values = {
+        name: draw(st.sampled_from(VALUES[name][name in invalid])) for name in chosen
     }
+    return values, invalid
 
 
 CALLS = [
@@ -178,12 +182,12 @@ def scenarios(draw):
     start = dict(SMALL)
     if cls is SparseGeneratorEncoder and draw(st.booleans()):
         start = PAPER_SETTINGS | start
-    parameters, X = draw(parameter_sets(cls)), draw(data_sets())
+    (parameters, invalid), X = draw(parameter_sets(cls)), draw(data_sets())
     calls = [("fit", X), ("transform", X)]
     for name in draw(st.lists(st.sampled_from(CALLS), max_size=4)):
         argument = X
         if name == "set_params":
-            argument = draw(parameter_sets(cls))
+            argument, _ = draw(parameter_sets(cls))
         elif name == "sample":
             argument = draw(st.sampled_from([1, 3, 0, -1, 2.5, None]))
         elif name in ("inverse_transform", "slab_proba"):
@@ -191,7 +195,7 @@ def scenarios(draw):
         elif draw(st.integers(0, 3)) == 0:
             argument = draw(data_sets(n_features=draw(st.sampled_from([None, 4]))))
         calls.append((name, argument))
-    return cls, start | parameters, calls
+    return cls, start | parameters, calls, invalid
 
 
 class Finding(AssertionError):
@@ -202,15 +206,21 @@ class Finding(AssertionError):
 _DATA = r"\bX\b|[Ff]eature|[Ss]ample|Expected 2D|dim 3|[Cc]omplex|convert|sparse|dtype"
 
 
-def is_clear(error):
-    """Return whether an error says which parameter or argument is to blame."""
-    names = "|".join(map(re.escape, VALUES))
+def is_clear(error, names):
+    """Return whether an error names one of some parameters, or the data."""
+    names = "|".join(map(re.escape, names))
     return bool(re.search(rf"\b({names}|n_samples)\b|{_DATA}", str(error)))
 
 
-def run(cls, parameters, calls):
-    """Make the calls; raise a `Finding` for a bad outcome, return their kinds."""
+def run(cls, parameters, calls, invalid=()):
+    """Make the calls; raise a `Finding` for a bad outcome, return their kinds.
+
+    The first call, of `fit`, must reject the `invalid` parameters, if there are any,
+    and name one that is given.
+    """
     encoder, outcomes = cls(**parameters), []
+    # The shape of an image matters to the convolutional generator alone.
+    invalid = [name for name in invalid if name != "image_shape"]
     for name, argument in calls:
         text = f"{cls.__name__}({parameters}) {name}"
         if name not in ("set_params", "pickle") and not hasattr(encoder, name):
@@ -225,12 +235,15 @@ def run(cls, parameters, calls):
                 else:
                     result = getattr(encoder, name)(argument)
         except (ValueError, TypeError) as error:
-            clear = isinstance(error, NotFittedError) or is_clear(error)
-            if not clear:
+            # A given value may be at odds with another one, or with a default.
+            names = [*parameters, "image_shape"] if invalid else VALUES
+            invalid = []
+            if not (isinstance(error, NotFittedError) or is_clear(error, names)):
                 raise Finding(f"{text}: no name in {error!r}") from error
             outcomes.append(type(error).__name__)
             continue
         except MemoryError:
+            invalid = []
             outcomes.append("MemoryError")
             continue
         except (AttributeError, pickle.PicklingError) as error:
@@ -239,6 +252,8 @@ def run(cls, parameters, calls):
             continue
         except Exception as error:
             raise Finding(f"{text}: {traceback.format_exc(limit=-3)}") from error
+        if invalid:
+            raise Finding(f"{text}: accepted invalid {invalid}")
         for warning in caught:
             if warning.category not in (ConvergenceWarning, UserWarning):
                 raise Finding(f"{text}: {warning.category.__name__} {warning.message}")

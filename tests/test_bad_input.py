@@ -275,7 +275,7 @@ def test_codes_of_which_nothing_finite_is_generated(rng):
     encoder = Encoder(output_activation="identity").fit(rng.uniform(size=(40, 6)))
     codes = np.zeros((9, 3))
     codes[4] = 1e308
-    with pytest.raises(ValueError, match="result for rows 4 of X is not finite"):
+    with pytest.raises(ValueError, match="result for rows 4 is not finite"):
         encoder.inverse_transform(codes)
 
 

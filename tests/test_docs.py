@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import scale
+
+from sklearn_sparsegen import SparseGeneratorEncoder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,3 +104,17 @@ def test_the_lines_of_the_user_guide():
     for block in blocks:
         run(textwrap.dedent(block), names)
     assert_useful(names["encoder"], names["X"])
+
+
+@pytest.mark.parametrize("load", [load_wine, load_iris, load_diabetes])
+def test_the_settings_for_missing_values(load, rng):
+    (code,) = re.findall(r"imputer = (SparseGeneratorEncoder\([^)]*\))", GUIDE)
+    names = {"SparseGeneratorEncoder": SparseGeneratorEncoder}
+    imputer = eval(code, names).set_params(random_state=0, max_iter=300)
+    X = scale(load().data)
+    missing = rng.uniform(size=X.shape) < 0.2
+    holes = np.where(missing, np.nan, X)
+    filled = imputer.fit(holes).inverse_transform(imputer.transform(holes))
+    mean = np.tile(np.nanmean(holes, axis=0), (len(X), 1))
+    errors = [np.square(values - X)[missing].mean() for values in (filled, mean)]
+    assert errors[0] < 0.85 * errors[1]

@@ -175,6 +175,16 @@ class Own(nn.Linear):
         return self.change(super().forward(z))
 
 
+class OfTheBatch(nn.Linear):
+    def forward(self, z):
+        return super().forward(z - z.mean(0))
+
+
+class Random(nn.Linear):
+    def forward(self, z):
+        return super().forward(z) + torch.randn_like(z[:, :1])
+
+
 class InPlace(nn.Linear):
     def forward(self, z):
         return super().forward(z.mul_(2))
@@ -202,9 +212,14 @@ class OneDerivative(torch.autograd.Function):
         (Own(3, 4, lambda y: y.double()), "gave a torch.float64 tensor"),
         (Own(3, 4, lambda y: y / 0), "not finite"),
         (Own(3, 4, lambda y: y["x"]), "but it failed"),
+        (OfTheBatch(3, 4), "whatever the other codes of a batch"),
+        (Random(3, 4), "the same output for the same code each time"),
         (InPlace(3, 4), "must not change the codes in place"),
         (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "1.running_mean .*LayerN"),
-        (nn.utils.spectral_norm(nn.Linear(3, 4)), "weight_u in training mode only"),
+        (
+            nn.utils.spectral_norm(nn.Linear(3, 4)),
+            "weight_u if it is called",
+        ),
         (nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)), "training mode"),
     ],
 )

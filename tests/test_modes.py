@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
 from sklearn_sparsegen._arrays import empty_tensor
-from sklearn_sparsegen._precision import double
+from sklearn_sparsegen._precision import cholesky, double
 
 pytestmark = [
     short_fits,
@@ -141,11 +141,12 @@ def test_double_is_on_the_cpu_where_the_device_has_no_such_type():
         ("CUDA out of memory. Tried", MemoryError, "batch_size"),
         ("Storage size calculation overflowed", MemoryError, "hidden_layer_sizes"),
         ("another error", RuntimeError, "^another error$"),
-        (torch.linalg.LinAlgError("singular"), ValueError, "learning_rate_init"),
+        ("[enforce fail] not enough memory: you tried", MemoryError, "PyTorch says"),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED", MemoryError, "PyTorch says"),
     ],
 )
 def test_errors_of_pytorch(error, expected, match, digits, monkeypatch):
-    error = RuntimeError(error) if isinstance(error, str) else error
+    error = RuntimeError(error)
     encoder = clone(ENCODERS["main"]).fit(digits)
 
     def fail(*args, **kwargs):
@@ -155,6 +156,11 @@ def test_errors_of_pytorch(error, expected, match, digits, monkeypatch):
     for method in ("fit", "transform", "score_samples", "partial_fit"):
         with pytest.raises(expected, match=match):
             getattr(encoder, method)(digits)
+
+
+def test_matrices_that_are_not_finite():
+    with pytest.raises(ValueError, match="reduce learning_rate_init, rescale X"):
+        cholesky(torch.full((2, 2), torch.nan))
 
 
 def test_sizes_beyond_any_memory(digits):

@@ -443,6 +443,8 @@ def test_each_fit_has_its_own_file(digits, tmp_path):
     assert len(list(tmp_path.iterdir())) == n_files
     # What does not change the result does not change the file.
     clone(encoder).set_params(verbose=False, device="cpu").fit(digits)
+    for X in (digits.tolist(), np.asfortranarray(digits), digits.astype(">f8")):
+        clone(encoder).fit(X)
     for change in changes:
         clone(encoder).set_params(**change).fit(digits)
     assert len(list(tmp_path.iterdir())) == n_files
@@ -551,6 +553,9 @@ def test_checkpoint_needs_an_encoder_and_a_seed(digits, tmp_path):
     pipeline = make_pipeline(clone(ENCODERS["main"]))
     with pytest.raises(TypeError, match=r"on an encoder .* not on Pipeline"):
         pipeline.set_callbacks(Checkpoint(tmp_path)).fit(digits)
+    for folder in (5, None):
+        with pytest.raises(TypeError, match="folder must be"):
+            Checkpoint(folder)
     for every, error in ((0, ValueError), (1.5, TypeError), (True, TypeError)):
         with pytest.raises(error, match="every"):
             Checkpoint(tmp_path, every=every)
