@@ -240,3 +240,13 @@ def test_chains_need_an_array(digits):
     assert_array_equal(
         encoder.transform(Batches(digits, 50)), encoder.transform(digits)
     )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@each_stream_encoder
+def test_streams_on_a_gpu(name, digits):
+    encoder = clone(ENCODERS[name]).set_params(batch_size=50, shuffle=False)
+    encoder.set_params(device="cuda")
+    loader = DataLoader(digits.copy(), batch_size=50)
+    codes = clone(encoder).fit(loader).transform(loader)
+    assert_allclose(codes, encoder.fit(digits).transform(digits), atol=1e-6)

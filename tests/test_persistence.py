@@ -17,7 +17,7 @@ import pytest
 import skops.io
 import torch
 from conftest import short_fits
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.model_selection import GridSearchCV
@@ -606,6 +606,50 @@ def test_fits_that_are_killed(digits, tmp_path, rng):
     assert n_kills == 3
 
 
+# GPUs ---------------------------------------------------------------------------------
+
+needs_cuda = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA GPU"
+)
+
+
+@needs_cuda
+@each_copy
+@each_encoder
+def test_an_encoder_moves_between_devices(name, copied, digits):
+    encoder = clone(ENCODERS[name]).set_params(device="cuda").fit(digits)
+    other = COPIES[copied](encoder)
+    assert next(other.generator_.parameters()).is_cuda
+    codes = encoder.transform(digits)
+    # Convolutions on a GPU add in no fixed order.
+    assert_allclose(other.transform(digits), codes, rtol=1e-9, atol=1e-12)
+    # As on a machine without the GPU.
+    on_cpu = COPIES[copied](encoder.set_params(device="cpu"))
+    assert not any(
+        tensor.is_cuda
+        for network in networks(on_cpu).values()
+        for tensor in network.state_dict().values()
+        if isinstance(tensor, torch.Tensor)
+    )
+    assert_allclose(on_cpu.transform(digits), codes, atol=1e-5)
+    on_cpu.set_params(warm_start=True).fit(digits)
+
+
+@needs_cuda
+@each_encoder
+def test_a_fit_on_a_gpu_goes_on_from_its_file(name, digits, tmp_path):
+    def make(*callbacks):
+        encoder = clone(ENCODERS[name]).set_params(device="cuda")
+        return encoder.set_callbacks(*callbacks)
+
+    whole = make().fit(digits)
+    with pytest.raises(Stop):
+        make(Checkpoint(tmp_path), StopAfter(3)).fit(digits)
+    encoder = make(Checkpoint(tmp_path)).fit(digits)
+    assert_allclose(encoder.loss_curve_, whole.loss_curve_, rtol=1e-9)
+    assert_allclose(encoder.transform(digits), whole.transform(digits), atol=1e-7)
+
+
 # Exports of the generator -------------------------------------------------------------
 
 
@@ -622,7 +666,7 @@ def test_export_to_onnx_and_torch(digits, tmp_path):
     program = torch.export.export(encoder.generator_, (z,), dynamic_shapes=shapes)
     torch.export.save(program, tmp_path / "generator.pt2")
     loaded = torch.export.load(tmp_path / "generator.pt2").module()
-    np.testing.assert_allclose(loaded(z).detach(), data, atol=1e-6)
+    assert_allclose(loaded(z).detach(), data, atol=1e-6)
     path = str(tmp_path / "generator.onnx")
     torch.onnx.export(
         encoder.generator_, (z,), path, dynamic_shapes=shapes, dynamo=True
@@ -630,4 +674,4 @@ def test_export_to_onnx_and_torch(digits, tmp_path):
     session = onnxruntime.InferenceSession(path)
     (name,) = (argument.name for argument in session.get_inputs())
     (output,) = session.run(None, {name: codes[:7]})
-    np.testing.assert_allclose(output, data[:7], atol=1e-6)
+    assert_allclose(output, data[:7], atol=1e-6)
