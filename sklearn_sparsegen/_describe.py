@@ -8,6 +8,8 @@ import joblib
 import numpy as np
 import torch
 
+from ._arrays import to_array
+
 _LIBRARIES = "builtins", "torch", "numpy", "scipy", "sklearn", "sklearn_sparsegen"
 
 
@@ -27,7 +29,7 @@ def describe(value, above=()):
     if isinstance(value, np.ndarray):
         return joblib.hash(value, coerce_mmap=True)
     if isinstance(value, torch.Tensor):
-        return str(value.dtype), joblib.hash(value.detach().cpu().double().numpy())
+        return str(value.dtype), joblib.hash(to_array(value.double()))
     if isinstance(value, list | tuple | set):
         return [type(value).__name__, *map(go_on, value)]
     if isinstance(value, dict):

@@ -37,8 +37,6 @@ PAPER_SETTINGS = {
     "max_iter": 100,
     "tol": 0.001,
 }
-# What to do about steps that are too long.
-_REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
 
 
 @parameters
@@ -310,8 +308,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     def _make_schedule(self):
         # A limit takes the place of alpha, so that there is nothing to wait for.
-        is_limited = self.n_nonzero_coefs is not None
-        start = self.alpha if is_limited else self.alpha_init
+        start = self.alpha_init if self.n_nonzero_coefs is None else self.alpha
         return AlphaSchedule(float(start), float(self.alpha), float(self.decay))
 
     def _build(self, rescale, like, X=None):
@@ -332,41 +329,38 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return self._generator_is_ours and not self._make_prior(self.alpha).smooth
 
     def _make_prior(self, alpha):
-        # A number of a small type of NumPy would make the arithmetic less precise.
-        alpha, slab_scale = float(alpha), float(self.slab_scale)
-        slab = slab_scale, self.positive_code
-        if self.n_nonzero_coefs is not None:
-            return PointSpikeSlab(1.0, *slab, self.n_nonzero_coefs)
-        if self.spike_scale == 0:
-            return PointSpikeSlab(alpha, *slab)
-        return SpikeSlab(alpha, slab_scale, float(self.spike_scale), self.positive_code)
+        # NumPy's small types would make the arithmetic less precise.
+        numbers = alpha, self.slab_scale, self.spike_scale
+        alpha, slab_scale, spike_scale = map(float, numbers)
+        if self.n_nonzero_coefs is not None or spike_scale == 0:
+            alpha = alpha if self.n_nonzero_coefs is None else 1.0
+            slab = slab_scale, self.positive_code
+            return PointSpikeSlab(alpha, *slab, self.n_nonzero_coefs)
+        return SpikeSlab(alpha, slab_scale, spike_scale, self.positive_code)
 
     def _make_model(self, X=None):
         k, n_steps, tol = self.n_components_, self.n_steps, None
         if X is None:
             n_steps, tol = self.transform_n_steps or n_steps, self.transform_tol
-        step_size = float(self.step_size)
-        stiffest = self._stiffest.under(self._likelihood())
-        proximal = ProximalQuasiNewton(n_steps, tol, stiffest)
-        solvers = {
-            "gradient": GradientSteps(n_steps, step_size, False, _REMEDIES),
-            "langevin": GradientSteps(n_steps, step_size, True, _REMEDIES),
-            "proximal": proximal,
-        }
+        stiffest, moments = self._stiffest.under(self._likelihood()), self._moments(X)
+        solver = proximal = ProximalQuasiNewton(n_steps, tol, stiffest)
+        if self.solver != "proximal":
+            step_size, is_noisy = float(self.step_size), self.solver == "langevin"
+            solver = GradientSteps(n_steps, step_size, is_noisy, _messages.REMEDIES)
         starts = {
             "zeros": Zeros(k),
             "normal": StandardNormal(),
             "prior": PriorDraw(),
-            "linear": Linear(self._moments(X), self.sigma_, k),
+            "linear": Linear(moments, self.sigma_, k),
         }
         refinement = Refinement(self.threshold, proximal) if self.threshold else None
         prior = self._make_prior(self.alpha_)
         return Model(
             **self._model_parts(X),
             prior=prior,
-            solver=solvers[self.solver],
+            solver=solver,
             start=starts[self.init],
-            memory=self._moments(X),
+            memory=moments,
             stiffest=self._stiffest,
             redraw_spike=self.solver == "proximal" and prior.smooth,
             refinement=refinement,

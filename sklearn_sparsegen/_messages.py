@@ -38,6 +38,7 @@ STEP_TOO_LONG = (
     "step_size={step_size} is too long for {likelihood} and this generator; a "
     "step_size below {stable:.2g} is stable here. {remedies}"
 )
+REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
 ENERGY_NOT_FINITE = "the energy is not finite; rescale X, or increase sigma."
 SLOPE_NOT_FINITE = (
     "the slope of the generator is not finite there; reduce learning_rate_init or "

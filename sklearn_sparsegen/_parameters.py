@@ -23,6 +23,7 @@ class _OneNumber(Options):
 
 ZERO = _OneNumber(Real, {0.0})
 COUNT = _Numbers(Integral, 1, 2**31 - 1, closed="both")
+COUNT_OR_ZERO = _Numbers(Integral, 0, 2**31 - 1, closed="both")
 # The squares of numbers within these bounds, and their inverses, fit into float32.
 POSITIVE = _Numbers(Real, 1e-9, 1e9, closed="both")
 NON_NEGATIVE = _Numbers(Real, 0, 1e9, closed="both")

@@ -12,9 +12,7 @@ import numpy as np
 import torch
 from sklearn.utils import gen_batches
 
-from . import _arrays, _base, _data, _state
-from ._describe import describe
-from ._parameters import check_count
+from . import _arrays, _base, _data, _describe, _parameters, _state
 from ._version import __version__
 
 # Parameters that do not change what a fit learns.
@@ -80,7 +78,7 @@ class Checkpoint:
         if not isinstance(folder, str | os.PathLike):
             raise TypeError(f"folder must be a str or a path, got {folder!r}.")
         self.folder = Path(folder)
-        check_count(every, "every")
+        _parameters.check_count(every, "every")
         self.every = every
         self._paths = {}
 
@@ -175,7 +173,7 @@ def _digest(estimator, X):
         data = _hash_of_rows(X)
     before = joblib.hash(_state.progress(estimator)) if estimator.n_iter_ else None
     versions = __version__, torch.__version__
-    parts = describe([type(estimator), parameters]), data, before, versions
+    parts = _describe.describe([type(estimator), parameters]), data, before, versions
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 

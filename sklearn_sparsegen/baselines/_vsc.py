@@ -14,7 +14,7 @@ from .._arrays import to_tensor
 from .._base import BaseEncoder
 from .._docs import describe_like
 from .._mixins import PartialFitMixin, ScoreMixin
-from .._parameters import COUNT, ZERO, parameter, parameters
+from .._parameters import COUNT, COUNT_OR_ZERO, parameter, parameters
 from .._priors import PointSpikeSlab
 from ._variational import (
     NormalPosterior,
@@ -212,7 +212,7 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     _infers_through_generator = False
 
     alpha: float = parameter(0.01, Interval(Real, 0, 1, closed="neither"))
-    warmup: int = parameter(10, ZERO, COUNT)
+    warmup: int = parameter(10, COUNT_OR_ZERO)
     n_pseudo_inputs: int | None = parameter(None, COUNT, None, fixed=True)
 
     def _make_schedule(self):
