@@ -6,6 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 from . import _messages
 from ._arrays import to_array
 from ._scale import slopes_at_zero
+from ._solvers import GradientSteps, stable_step_size
 
 
 def check_scale(mean, variance, observed, dtype):
@@ -76,10 +77,10 @@ def check_result(encoder, data, figures, losses):
             messages.append(message)
     _, variance, observed = data.moments()
     if figures["squared_error"] > variance @ observed > 0:
-        message = _messages.WORSE_THAN_MEAN.format(
+        advice = _advice_on_steps(encoder) or _messages.TRAIN_BETTER.format(
             max_iter=2 * encoder.max_iter, rate=rate
         )
-        messages.append(message)
+        messages.append(_messages.WORSE_THAN_MEAN.format(advice=advice))
     if losses:
         # The least of several, because the loss of an epoch may be noisy.
         early, late = losses[:-5] or losses[:1], losses[-5:]
@@ -89,6 +90,17 @@ def check_result(encoder, data, figures, losses):
             message = _messages.LOSS_GREW.format(least=least, last=last, rate=rate)
             messages.append(message)
     return messages
+
+
+def _advice_on_steps(encoder):
+    """Return advice on gradient steps that are too long at the code zero, or ""."""
+    model = encoder._make_model()
+    if not isinstance(model.solver, GradientSteps):
+        return ""
+    like = next(model.generator.parameters())
+    origin = like.new_zeros(1, encoder.n_components_)
+    is_stable = model.solver.step_size <= stable_step_size(origin, model)
+    return "" if is_stable else model.solver.advice(origin, model)
 
 
 def _alpha(encoder):

@@ -134,8 +134,10 @@ NO_SLOPE = (
 EMPTY_CODES = "{share:.0%} of the training rows have no active code; {advice}."
 DENSE_CODES = "{share:.0%} of all codes are active; {advice}."
 WORSE_THAN_MEAN = (
-    "The reconstructions of the training data are worse than their mean; increase "
-    "max_iter (try {max_iter}), or reduce learning_rate_init (try {rate:.2g})."
+    "The reconstructions of the training data are worse than their mean; {advice}"
+)
+TRAIN_BETTER = (
+    "increase max_iter (try {max_iter}), or reduce learning_rate_init (try {rate:.2g})."
 )
 UNUSED_COMPONENTS = (
     "Only {n_used} of n_components={n_components} components were active in the last "

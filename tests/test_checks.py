@@ -169,6 +169,19 @@ def test_training_that_got_worse_is_told():
     )
 
 
+@pytest.mark.parametrize("step_size", [0.5, 1.0, 3.0, 10.0])
+def test_steps_that_are_far_too_long_are_told(step_size, digits):
+    encoder = SparseGeneratorEncoder(
+        **SMALL | {"max_iter": 25}, solver="gradient", spike_scale=0.1
+    )
+    encoder.set_params(step_size=step_size)
+    try:
+        told = " ".join(messages_of(encoder.fit, digits))
+    except ValueError as error:
+        told = str(error)
+    assert re.search(rf"step_size={step_size} is too long .* below [\d.e-]+ is", told)
+
+
 def test_features_of_very_different_variances(digits):
     X = digits[:, 17:23].copy()
     X[:, :2] *= 1e4
