@@ -123,7 +123,10 @@ def interrupts(expected, n_interrupts=100):
         n_equal += same(results(encoder.fit(X)), expected[name])
     n = sum(outcomes.values())
     kept = ", ".join(f"{number} left {what}" for what, number in outcomes.items())
-    return f"{n} interrupts (Ctrl-C): {kept}; {n_equal} have the same result after the rest"
+    return (
+        f"{n} interrupts (Ctrl-C): {kept}; {n_equal} have the same result after the "
+        "rest"
+    )
 
 
 def threads(expected, n_threads=8):
