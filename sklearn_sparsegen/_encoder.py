@@ -119,7 +119,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Whether `fit` continues from the result of the last call.
 
     device : str or torch.device, default="auto"
-        Where to compute. "auto" is a CUDA GPU if there is one, else the CPU.
+        Where to train, and to compute after that: "auto" is a CUDA GPU or else the CPU.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the weights, of the order of rows and of the noise of inference, which

@@ -19,12 +19,24 @@ def begin(encoder, data, continues):
     """Set the fitted attributes to their values before training, or check them."""
     if continues:
         check_fixed(encoder)
+        _move(encoder)
         _set_sigma(encoder, data)
     else:
         _initialise(encoder, data)
     is_sigmoid = encoder.output_activation_ == "sigmoid" and encoder._generator_is_ours
     if is_sigmoid and not data.is_in_unit_interval():
         _messages.warn(_messages.SIGMOID_CANNOT_REACH)
+
+
+def _move(encoder):
+    """Put the networks on `device`, which may have changed since the last epoch."""
+    like = _arrays.empty_tensor("float32", _arrays.resolve_device(encoder.device))
+    if next(encoder.generator_.parameters()).device == like.device:
+        return
+    for network in networks(encoder).values():
+        network.to(like.device)
+    # This puts the optimiser's state where the weights are.
+    encoder._optimizer.load_state_dict(encoder._optimizer.state_dict())
 
 
 def _set_sigma(encoder, data):

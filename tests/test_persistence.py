@@ -632,7 +632,10 @@ def test_an_encoder_moves_between_devices(name, copied, digits):
         if isinstance(tensor, torch.Tensor)
     )
     assert_allclose(on_cpu.transform(digits), codes, atol=1e-5)
-    on_cpu.set_params(warm_start=True).fit(digits)
+    # Training goes on where `device` says.
+    on_cpu.set_params(warm_start=True, max_iter=1).fit(digits)
+    on_cpu.set_params(device="cuda").fit(digits)
+    assert next(on_cpu.generator_.parameters()).is_cuda
 
 
 @needs_cuda

@@ -114,6 +114,15 @@ def test_what_acts_at_the_start_cannot_change_unseen(name, method, digits):
         encoder.fit(digits)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_the_device_is_checked_where_training_goes_on(method, digits):
+    encoder = clone(ENCODERS["main"]).set_params(warm_start=True).fit(digits)
+    codes = encoder.transform(digits)
+    with pytest.raises(ValueError, match="device='nowhere' is not available"):
+        getattr(encoder.set_params(device="nowhere"), method)(digits)
+    assert_array_equal(encoder.transform(digits), codes)
+
+
 def test_the_same_values_in_another_form_are_no_change(digits):
     encoder = clone(ENCODERS["main"]).set_params(generator=a_generator).fit(digits)
     encoder = pickle.loads(pickle.dumps(encoder)).set_params(warm_start=True)
