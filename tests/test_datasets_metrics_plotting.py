@@ -77,11 +77,12 @@ def test_active_codes(rng):
         assert_array_equal(active_codes(codes, threshold=0.5), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*CSR array is larger")
 @pytest.mark.parametrize("sparse_output", [False, True])
 def test_reconstruction_display(digits, sparse_output):
     mpl.use("agg")
     encoder = SparseGeneratorEncoder(
-        5, max_iter=1, decay=1.0, tol=None, sparse_output=sparse_output
+        5, max_iter=1, decay=1.0, tol=None, sparse_output=sparse_output, random_state=0
     ).fit(digits)
     display = ReconstructionDisplay.from_estimator(
         encoder, digits[:4], image_shape=(8, 8)
