@@ -170,7 +170,7 @@ class BaseEncoder(
             schedule = self._make_schedule()
             data = self._validate(X, reset=not continues)
             begin(self, data, continues)
-            self._may_go_on = self.warm_start
+            self._may_go_on = False
             self._epochs_left, self._losses = int(self.max_iter), []
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
             y = data.X if y is None else y

@@ -7,6 +7,7 @@ from . import _messages
 from ._arrays import to_array
 from ._scale import slopes_at_zero
 from ._solvers import GradientSteps, stable_step_size
+from ._training import PATIENCE
 
 
 def check_scale(mean, variance, observed, dtype):
@@ -83,9 +84,8 @@ def check_result(encoder, data, figures, losses):
         messages.append(_messages.WORSE_THAN_MEAN.format(advice=advice))
     if losses:
         # The least of several, because the loss of an epoch may be noisy.
-        early, late = losses[:-5] or losses[:1], losses[-5:]
-        least = min(early)
-        last = min(late) if len(losses) > 5 else late[-1]
+        early, late = losses[:-PATIENCE], losses[-PATIENCE:]
+        least, last = (min(early), min(late)) if early else (late[0], late[-1])
         if last > least + 0.01 * abs(least):
             message = _messages.LOSS_GREW.format(least=least, last=last, rate=rate)
             messages.append(message)

@@ -107,12 +107,10 @@ class Stream:
             n_rows += len(batch)
             if n_rows >= _HEAD_ROWS:
                 break
-        self.head = Rows(np.concatenate(batches))
-        # The number of rows is known after a pass.
-        self.n_rows, self.n_features = n_rows, self.head.n_features
-        self.dtype = self.head.dtype
-        self.rows, self.moments = self.head.rows, self.head.moments
-        self.is_in_unit_interval = self.head.is_in_unit_interval
+        head = Rows(np.concatenate(batches))
+        self.n_rows = n_rows  # those of all batches are known after a pass
+        self.dtype, self.rows, self.moments = head.dtype, head.rows, head.moments
+        self.is_in_unit_interval = head.is_in_unit_interval
 
     def arrays(self, size=None):
         """Yield the batches as arrays, of whatever size the stream gives them."""

@@ -30,8 +30,10 @@ def describe(value, above=()):
         return joblib.hash(value, coerce_mmap=True)
     if isinstance(value, torch.Tensor):
         return str(value.dtype), joblib.hash(to_array(value.double()))
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple):
         return [type(value).__name__, *map(go_on, value)]
+    if isinstance(value, set | frozenset):  # in another process the order is another
+        return [type(value).__name__, *sorted(map(repr, map(go_on, value)))]
     if isinstance(value, dict):
         return [(go_on(key), go_on(item)) for key, item in value.items()]
     if isinstance(value, types.CodeType):

@@ -8,6 +8,8 @@ which is -log p(x, z) of Eq. 3 up to a constant. The data term is the first of t
 Data x have shape (n, D) and codes z (n, k), or (1, k) for one code that all rows share.
 """
 
+from contextlib import nullcontext
+
 import torch
 
 from ._linear_layers import LinearLayers, linear_layers, row_multiple
@@ -118,9 +120,11 @@ def jacobian(generator, z, columns):
     unit = z.new_zeros(columns.shape[1], *z.shape)
     unit.scatter_(2, columns.T[:, :, None], 1.0)
     if linear_layers(generator) is not None:
-        # All columns in the same products, which read the weights once. A search for
-        # anomalies cannot look into them.
-        with torch.autograd.set_detect_anomaly(False):
+        # All columns in the same products, which read the weights once. Anomaly
+        # detection does not work there; where it is off, this switch is not touched.
+        is_on = torch.is_anomaly_enabled()
+        switch = torch.autograd.set_detect_anomaly(False) if is_on else nullcontext()
+        with switch:
             (parts,) = torch.autograd.grad(pulled, u, unit, is_grads_batched=True)
     else:  # where the memory that one column takes is unknown
         parts = [torch.autograd.grad(pulled, u, v, retain_graph=True)[0] for v in unit]

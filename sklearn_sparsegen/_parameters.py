@@ -7,18 +7,19 @@ from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, Options
 
 
-class _Numbers(Interval):
-    """An interval of numbers, without True, which is one for Python."""
+class _NoFlag:
+    """Mixin of constraints on numbers that True and False, 1 and 0, do not satisfy."""
 
     def is_satisfied_by(self, value):
         return not isinstance(value, bool) and super().is_satisfied_by(value)
 
 
-class _OneNumber(Options):
-    """A number, without False, which is zero for Python."""
+class _Numbers(_NoFlag, Interval):
+    """An interval of numbers."""
 
-    def is_satisfied_by(self, value):
-        return not isinstance(value, bool) and super().is_satisfied_by(value)
+
+class _OneNumber(_NoFlag, Options):
+    """A single number."""
 
 
 ZERO = _OneNumber(Real, {0.0})

@@ -8,7 +8,7 @@ import torch
 
 from ._precision import double
 
-_PATIENCE = 5  # epochs, in one of which the loss must fall
+PATIENCE = 5  # epochs, in one of which the loss must fall
 
 
 def make_optimizer(networks):
@@ -109,4 +109,4 @@ def loss_has_converged(losses, tol):
     """
     best = itertools.accumulate(losses, min, initial=math.inf)
     fell = [loss < b - tol * abs(loss) for loss, b in zip(losses, best, strict=False)]
-    return len(losses) > 0 and not any(fell[-_PATIENCE:])
+    return len(losses) > 0 and not any(fell[-PATIENCE:])

@@ -477,6 +477,18 @@ def enclose(n):
     return lambda k, d: mlp(k, d, n)
 
 
+def test_sets_have_no_order():
+    """Python orders the texts in a set differently in each process."""
+    code = (
+        "from sklearn_sparsegen._describe import describe;"
+        "print(describe([{'a', 'b', 'c'}, lambda x: x in {'d', 'e', 'f'}]))"
+    )
+    environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(3))
+    command = [sys.executable, "-c", code]
+    texts = {subprocess.check_output(command, env=env) for env in environments}
+    assert len(texts) == 1
+
+
 def test_grid_search_goes_on(digits, tmp_path):
     epochs = []
 
