@@ -6,6 +6,7 @@ of rows are arrays. A tensor `like` has the type and the device of the result.
 
 import numpy as np
 import torch
+from sklearn import get_config
 
 
 def resolve_device(device):
@@ -25,7 +26,10 @@ def resolve_device(device):
 
 def float_dtype(X):
     """Return the type of the codes of `X`: float64 for float64, else float32."""
-    is_double = X.dtype.kind == "f" and X.dtype.itemsize >= 8
+    if isinstance(X, torch.Tensor):
+        is_double = X.dtype == torch.float64
+    else:
+        is_double = X.dtype.kind == "f" and X.dtype.itemsize >= 8
     return np.dtype(np.float64 if is_double else np.float32)
 
 
@@ -44,7 +48,9 @@ def inference_batch_size(batch_size):
 
 
 def to_tensor(array, like):
-    """Copy `array` to a tensor."""
+    """Copy an array or a tensor to a tensor."""
+    if isinstance(array, torch.Tensor):
+        return array.detach().to(like, copy=True)
     # A copy, because `torch.from_numpy` rejects negative strides and warns about
     # read-only memory, which joblib gives to its workers.
     dtype = np.float64 if like.dtype == torch.float64 else np.float32
@@ -93,6 +99,51 @@ def layer_sizes(hidden_layer_sizes):
 def to_array(tensor):
     """Return `tensor` as a NumPy array."""
     return tensor.detach().cpu().numpy()
+
+
+def as_numpy(X):
+    """Return a tensor as a NumPy array, and anything else as it is."""
+    if not isinstance(X, torch.Tensor):
+        return X
+    # NumPy has no type of this kind.
+    return to_array(X.float() if X.dtype == torch.bfloat16 else X)
+
+
+def namespace(X):
+    """Return the name of the library of an array, as scikit-learn dispatches on it."""
+    if isinstance(X, torch.Tensor):
+        return "torch"
+    is_dispatched = get_config()["array_api_dispatch"] and not isinstance(X, np.ndarray)
+    if not is_dispatched or not hasattr(X, "__array_namespace__"):
+        return "numpy"
+    return X.__array_namespace__().__name__
+
+
+def from_array_api(X):
+    """Return a tensor, or an array of another library than NumPy, as a tensor.
+
+    Anything else is returned as it is.
+    """
+    if isinstance(X, torch.Tensor):
+        return X.detach()
+    return X if namespace(X) == "numpy" else torch.from_dlpack(X)
+
+
+def result_device(X):
+    """Return the device on which results for X are collected."""
+    is_tensor = isinstance(X, torch.Tensor) and X.device.type != "mps"
+    return X.device if is_tensor else torch.device("cpu")  # MPS has no float64
+
+
+def to_library_of(X):
+    """Return a function that makes of a tensor an array as X is, on its device."""
+    if namespace(X) == "numpy":
+        return to_array
+    device = result_device(from_array_api(X))
+    if isinstance(X, torch.Tensor):
+        return lambda tensor: tensor.detach().to(device)
+    from_dlpack = X.__array_namespace__().from_dlpack
+    return lambda tensor: from_dlpack(tensor.detach().to(device))
 
 
 def nested_arrays(value):

@@ -5,22 +5,23 @@ An encoder differs by the objects that it builds: fitted attributes (`_build`), 
 nothing else calls a subclass.
 """
 
+import functools
 import math
 from abc import ABC, abstractmethod
 
-import numpy as np
 import torch
 from scipy import sparse
 from sklearn import base
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_array, gen_batches, get_tags
+from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import _arrays, _generators, _messages, _training
-from ._checks import finite_array, warn_of_convergence
-from ._data import Rows, Stream, is_stream
-from ._fitting import begin, run_epochs
+from ._checks import finite, warn_of_convergence
+from ._data import check_namespace, checked, validated
+from ._distributed import fail_together, rank
+from ._fitting import NoCallbacks, begin, run_epochs
 from ._inference import infer_batches
 from ._likelihoods import NormalLikelihood
 from ._modes import in_default_modes
@@ -28,13 +29,14 @@ from ._parameters import (
     ANY_POSITIVE,
     COUNT,
     NON_NEGATIVE,
+    OPEN_SHARE,
     check_count,
     parameter,
     parameters,
 )
 from ._random import derive_seed, draw_seed, seeded_noise
 from ._scale import fix_slopes
-from ._state import from_arrays, to_arrays, unchanged_on_failure
+from ._state import from_arrays, share, to_arrays, unchanged_on_failure
 
 
 @parameters
@@ -65,6 +67,9 @@ class BaseEncoder(
     batch_size: int | str = parameter("auto", StrOptions({"auto"}), COUNT)
     shuffle: bool = parameter(True, "boolean")
     tol: float | None = parameter(0.005, NON_NEGATIVE, None)
+    n_iter_no_change: int = parameter(5, COUNT)
+    early_stopping: bool = parameter(False, "boolean")
+    validation_fraction: float = parameter(0.1, OPEN_SHARE)
     warm_start: bool = parameter(False, "boolean")
     device: object = parameter("auto", str, torch.device)
     random_state: object = parameter(None, "random_state")
@@ -124,8 +129,9 @@ class BaseEncoder(
         return NormalLikelihood(self.sigma_)
 
     @in_default_modes
+    @fail_together
     @base._fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Learn the generator from data.
 
         Parameters
@@ -137,6 +143,11 @@ class BaseEncoder(
 
         y : Ignored
             Not used, but passed on to callbacks.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, by which their losses and all moments are multiplied.
+            A row of weight zero counts as if it were not there. In a batch that is
+            drawn at random, a row of weight two is not the same as two rows.
 
         Returns
         -------
@@ -168,16 +179,24 @@ class BaseEncoder(
         with unchanged_on_failure(self):
             continues = self.warm_start and hasattr(self, "generator_")
             schedule = self._make_schedule()
-            data = self._validate(X, reset=not continues)
-            begin(self, data, continues)
-            self._may_go_on = False
-            self._epochs_left, self._losses = int(self.max_iter), []
+            data = validated(self, X, not continues, sample_weight)
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
             y = data.X if y is None else y
             arguments = {"estimator": self, "X": data.X, "y": y}
-            context = self._init_callback_context(max_subtasks=self.max_iter)
+            held_out = None
+            if self.early_stopping:
+                seed = derive_seed(draw_seed(self.random_state), "validation")
+                data, held_out = data.split(self.validation_fraction, seed)
+            begin(self, data, continues)
+            self._may_go_on, self._best = False, None
+            self._epochs_left, self._n_compared = int(self.max_iter), 0
+            context = NoCallbacks()
+            if rank() == 0:
+                context = self._init_callback_context(max_subtasks=self.max_iter)
             context.call_on_fit_task_begin(**arguments)
-            messages = run_epochs(self, data, schedule, context, arguments)
+            share(self)
+            messages = run_epochs(self, data, held_out, schedule, context, arguments)
+            share(self)
             context.call_on_fit_task_end(**arguments, reconstruction_attributes={})
         warn_of_convergence(messages)
         return self
@@ -216,10 +235,10 @@ class BaseEncoder(
         as_csr, parts = getattr(self, "sparse_output", False), []
         batches = infer_batches(model, data, self.batch_size, model.refinement)
         for _, solution in batches:
-            part = finite_array(solution.z, data.dtype, parts)
-            parts.append(sparse.csr_array(part) if as_csr else part)
+            part = finite(solution.z, data.dtype, parts, data.device)
+            parts.append(sparse.csr_array(_arrays.to_array(part)) if as_csr else part)
         if not as_csr:
-            return np.concatenate(parts)
+            return data.to_library(torch.cat(parts))
         Z = sparse.vstack(parts, format="csr")
         share = Z.nnz / math.prod(Z.shape)
         if share > 2 / 3:  # an entry has a value and a column
@@ -276,7 +295,8 @@ class BaseEncoder(
     @torch.no_grad()
     def _map_codes(self, Z, function):
         """Apply a function of tensors to codes, batch by batch."""
-        Z = check_array(Z, accept_sparse="csr", input_name="X")
+        check = functools.partial(check_array, accept_sparse="csr", input_name="X")
+        to_library, Z = _arrays.to_library_of(Z), checked(Z, check)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X holds codes of {Z.shape[1]} components, but "
@@ -287,8 +307,9 @@ class BaseEncoder(
         for batch in gen_batches(Z.shape[0], size):
             z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
             result = function(_arrays.to_tensor(z, like))
-            parts.append(finite_array(result, _arrays.float_dtype(Z), parts))
-        return np.concatenate(parts)
+            dtype, device = _arrays.float_dtype(Z), _arrays.result_device(Z)
+            parts.append(finite(result, dtype, parts, device))
+        return to_library(torch.cat(parts))
 
     @in_default_modes
     @torch.no_grad()
@@ -319,33 +340,14 @@ class BaseEncoder(
         draw = seeded_noise(seed, like)
         z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
         X = model.likelihood.sample(model.generator(z), draw)
-        return finite_array(X, _arrays.to_array(X).dtype, [])
+        return _arrays.to_array(finite(X, _arrays.to_array(X).dtype, []))
 
     def _check_data(self, X):
         """Validate the data and the parameters of a method that infers codes."""
         check_is_fitted(self)
         self._validate_params()
-        return self._validate(X)
-
-    def _validate(self, X, reset=False):
-        """Return X as `Rows` or as a `Stream`, each part of which is validated."""
-
-        def check(rows):
-            nonlocal reset
-            rows, reset = self._validate_array(rows, reset), False
-            return rows
-
-        return Stream(X, check) if is_stream(X) else Rows(check(X))
-
-    def _validate_array(self, X, reset):
-        # X keeps its type and is converted batch by batch, so that nothing copies it.
-        finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
-        checks = {"dtype": "numeric", "ensure_all_finite": finite}
-        checks["accept_sparse"] = "csr"
-        X = validate_data(self, _arrays.fill_masked(X), reset=reset, **checks)
-        if X.dtype.kind not in "biuf":
-            raise TypeError(f"X must hold real numbers, got the type {X.dtype}.")
-        return X
+        check_namespace(self, X)
+        return validated(self, X)
 
     @property
     def _n_features_out(self):

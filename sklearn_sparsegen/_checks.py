@@ -1,13 +1,47 @@
 """Checks of the scale of data before training, and of the result after it."""
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
-from ._arrays import to_array
+from ._describe import describe
+from ._distributed import gather, n_processes
+from ._precision import double
 from ._scale import slopes_at_zero
 from ._solvers import GradientSteps, stable_step_size
-from ._training import PATIENCE
+
+_LAST_EPOCHS = 5  # the least of whose losses is compared with the losses before
+
+
+def check_processes(encoder, data):
+    """Raise a ValueError in all processes if they do not fit the same model."""
+    if n_processes() == 1:
+        return
+    parts = encoder.get_params(deep=False)
+    for name in ("device", "verbose"):
+        del parts[name]
+    # The seed, and the weights of a module, are those of the first process.
+    for name, value in parts.items():
+        if isinstance(value, np.random.RandomState | torch.nn.Module):
+            parts[name] = str(type(value))
+    parts["the class of the encoder"] = type(encoder).__name__
+    parts["the number of features of X"] = encoder.n_features_in_
+    parts["the names of the features of X"] = getattr(encoder, "feature_names_in_", "")
+    parts["the type of X"] = str(data.dtype)
+    parts["n_iter_"] = getattr(encoder, "n_iter_", 0)
+    first, *others = gather({name: describe(value) for name, value in parts.items()})
+    for number, other in enumerate(others, start=1):
+        for name in parts:
+            if first.get(name) != other.get(name):
+                raise ValueError(
+                    _messages.PROCESSES_DIFFER.format(
+                        name=name,
+                        first=first.get(name),
+                        number=number,
+                        other=other.get(name),
+                    )
+                )
 
 
 def check_scale(mean, variance, observed, dtype):
@@ -84,7 +118,7 @@ def check_result(encoder, data, figures, losses):
         messages.append(_messages.WORSE_THAN_MEAN.format(advice=advice))
     if losses:
         # The least of several, because the loss of an epoch may be noisy.
-        early, late = losses[:-PATIENCE], losses[-PATIENCE:]
+        early, late = losses[:-_LAST_EPOCHS], losses[-_LAST_EPOCHS:]
         least, last = (min(early), min(late)) if early else (late[0], late[-1])
         if last > least + 0.01 * abs(least):
             message = _messages.LOSS_GREW.format(least=least, last=last, rate=rate)
@@ -123,18 +157,21 @@ def _advice(encoder, factor):
     return advice
 
 
-def finite_array(tensor, dtype, before):
-    """Return a tensor as an array, or raise a ValueError if not all of it is finite.
+def finite(tensor, dtype, before, device="cpu"):
+    """Return a tensor as float32 or float64, or raise unless all of it is finite.
 
-    `before` are the arrays of the rows before these.
+    `before` are the results for the rows before these.
     """
-    with np.errstate(over="ignore"):
-        array = to_array(tensor).astype(dtype, copy=False)
-    (failed,) = np.nonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    result = tensor.detach().to(device)
+    result = double(result) if dtype == np.float64 else result.float()
+    (failed,) = (~result.isfinite().reshape(len(result), -1).all(1)).nonzero(
+        as_tuple=True
+    )
     if len(failed):
-        rows = _messages.first_of(failed + sum(part.shape[0] for part in before))
+        failed = failed + sum(part.shape[0] for part in before)
+        rows = _messages.first_of(failed.tolist())
         raise ValueError(_messages.RESULT_NOT_FINITE.format(rows=rows))
-    return array
+    return result
 
 
 def warn_of_convergence(messages):

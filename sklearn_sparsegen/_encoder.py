@@ -23,21 +23,6 @@ from ._solvers import GradientSteps
 from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
 from ._training import AlphaSchedule
 
-# The settings of Li and Han's experiments, as parameters of `SparseGeneratorEncoder`.
-PAPER_SETTINGS = {
-    "alpha": 0.01,
-    "sigma": 0.3,
-    "spike_scale": 0.1,
-    "positive_code": False,
-    "output_activation": "auto",
-    "solver": "gradient",
-    "n_steps": 30,
-    "init": "zeros",
-    "batch_size": 100,
-    "max_iter": 100,
-    "tol": 0.001,
-}
-
 
 @parameters
 class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
@@ -112,8 +97,19 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     tol : float or None, default=0.005
         `fit` stops once the loss has not fallen by more than `tol` times its absolute
-        value in any of 5 successive epochs, and any schedule is finished. None: all
-        epochs are taken.
+        value in any of `n_iter_no_change` successive epochs, and any schedule is
+        finished. None: all epochs are taken.
+
+    n_iter_no_change : int, default=5
+        Number of epochs in one of which the loss has to fall.
+
+    early_stopping : bool, default=False
+        Whether to hold out rows, and to compare their loss in place of that of the
+        training rows. `fit` then keeps the weights at which it was least, after any
+        schedule. X must be an array.
+
+    validation_fraction : float, default=0.1
+        Share of the rows to hold out, in (0, 1), with `early_stopping`.
 
     warm_start : bool, default=False
         Whether `fit` continues from the result of the last call.
@@ -211,6 +207,10 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     loss_curve_ : list of float
         Mean of `|x - G(z)|^2 / (2 sigma^2) - log p(z)` in each epoch, up to a constant,
         at the codes from which the generator learns.
+
+    validation_loss_curve_ : list of float
+        Mean loss of the rows held out after each epoch, with `early_stopping`, at the
+        codes that `transform` infers.
 
     n_active_curve_ : list of float
         Mean number of active codes of a row in each epoch: those that are likelier to

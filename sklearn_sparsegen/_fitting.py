@@ -1,6 +1,7 @@
 """Fitting: the attributes with which training starts, and its epochs.
 
 `fit` and `partial_fit` call these functions, which set the attributes of an encoder.
+Where several processes train together, all of them call each of these.
 """
 
 import math
@@ -9,14 +10,37 @@ import numpy as np
 import torch
 
 from . import _arrays, _generators, _messages, _training
-from ._checks import check_result, check_scale, check_sigma
-from ._random import draw_seed, seeded_noise
+from ._checks import check_processes, check_result, check_scale, check_sigma
+from ._distributed import add, from_first, gather, n_processes, rank
+from ._precision import double
+from ._random import derive_seed, draw_seed, seeded_noise
 from ._scale import output_map
-from ._state import check_fixed, fixed_values, networks, unchanged_on_failure
+from ._state import (
+    check_fixed,
+    copy_of_networks,
+    fixed_values,
+    load_networks,
+    networks,
+    unchanged_on_failure,
+)
+
+
+class NoCallbacks:
+    """In place of scikit-learn's context: callbacks run in the first process alone."""
+
+    def subcontext(self, task_name):
+        return self
+
+    def call_on_fit_task_begin(self, **arguments):
+        pass
+
+    def call_on_fit_task_end(self, **arguments):
+        return False
 
 
 def begin(encoder, data, continues):
     """Set the fitted attributes to their values before training, or check them."""
+    check_processes(encoder, data)
     if continues:
         check_fixed(encoder)
         _move(encoder)
@@ -51,7 +75,7 @@ def _initialise(encoder, data):
     if encoder.output_activation == "auto":
         is_unit = data.is_in_unit_interval()
         encoder.output_activation_ = "sigmoid" if is_unit else "identity"
-    encoder._seed = draw_seed(encoder.random_state)
+    encoder._seed = from_first(draw_seed(encoder.random_state))
     encoder.n_components_ = int(encoder.n_components)
     encoder._fixed_values = fixed_values(encoder)
     encoder._generator_is_ours = not callable(encoder.generator)
@@ -74,30 +98,49 @@ def _initialise(encoder, data):
     encoder._optimizer = _training.make_optimizer(networks(encoder).values())
     encoder.n_iter_ = 0
     encoder.loss_curve_ = []
-    vars(encoder).pop("n_active_curve_", None)
+    for name in ("n_active_curve_", "validation_loss_curve_"):
+        vars(encoder).pop(name, None)
 
 
-def run_epochs(encoder, data, schedule, context, arguments):
+def run_epochs(encoder, data, held_out, schedule, context, arguments):
     """Run the epochs that are left of a fit; return what to warn of.
 
-    `context` is scikit-learn's, and `arguments` are those of its hooks.
+    `held_out` are the rows to validate on, or None. `context` is scikit-learn's, and
+    `arguments` are those of its hooks.
     """
     while encoder._epochs_left:
+        check_processes(encoder, data)  # a callback may have changed a parameter
         epoch = context.subcontext(task_name="epoch")
         epoch.call_on_fit_task_begin(**arguments)
         with unchanged_on_failure(encoder):
             figures, messages = run_epoch(encoder, data, schedule)
+            watched = encoder.loss_curve_
+            if held_out is not None:
+                watched = [
+                    *getattr(encoder, "validation_loss_curve_", []),
+                    _validation_loss(encoder, held_out),
+                ]
+                encoder.validation_loss_curve_ = watched
         left, tol = schedule.left(encoder.n_iter_), encoder.tol
-        # Those of the epochs in which no schedule changes the loss.
-        losses = (
-            encoder._losses if left else [*encoder._losses, encoder.loss_curve_[-1]]
+        encoder._epochs_left -= 1
+        # Those are compared in which no schedule changes the loss.
+        encoder._n_compared += not left
+        losses, watched = (
+            curve[len(curve) - encoder._n_compared :]
+            for curve in (encoder.loss_curve_, watched)
         )
-        encoder._losses, encoder._epochs_left = losses, encoder._epochs_left - 1
-        converged = tol is not None and _training.loss_has_converged(losses, tol)
+        if held_out is not None and losses and watched[-1] == min(watched):
+            encoder._best = copy_of_networks(encoder)
+        converged = tol is not None and _training.loss_has_converged(
+            watched, tol, int(encoder.n_iter_no_change)
+        )
         # A callback gets a copy of the encoder, and a copy has networks of its own.
         stop = epoch.call_on_fit_task_end(**arguments, reconstruction_attributes={})
-        if not (stop or converged or encoder._epochs_left == 0):
+        if not (from_first(stop) or converged or encoder._epochs_left == 0):
             continue
+        if encoder._best is not None:
+            load_networks(encoder, encoder._best)
+            encoder._best = None
         encoder._epochs_left = 0
         if left:
             message = _messages.SCHEDULE_NOT_FINISHED
@@ -120,25 +163,48 @@ def run_epoch(encoder, data, schedule):
     like = next(encoder.generator_.parameters())
     order = encoder._seed if encoder.shuffle else None
     batches = data.training_batches(encoder.batch_size, like, order, encoder.n_iter_)
+    if n_processes() > 1:
+        seed = *seed, rank()
     draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
     figures, rising = _training.train_epoch(model, batches, optimizer, draw)
+    active = figures.get("active")
     figures = {name: _arrays.to_array(value) for name, value in figures.items()}
     modules = networks(encoder).values()
     if not (np.isfinite(figures["loss"]) and _training.weights_are_finite(modules)):
         raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=epoch))
     shown, results = {"loss": float(figures["loss"])}, {"n_iter_": epoch}
     if "active" in figures:
-        results["component_frequency_"] = figures["active"]
+        results["component_frequency_"] = data.to_library(active)
         shown["n_active"] = float(figures["active"].sum())
     for name, value in shown.items():
         curve = f"{name}_curve_"
         results[curve] = [*getattr(encoder, curve, []), value]
     # All at once, so that an interrupt leaves all of them or none.
     vars(encoder).update(results)
-    if encoder.verbose:
+    if encoder.verbose and rank() == 0:
         text = ", ".join(f"{name} {value:.6g}" for name, value in shown.items())
         print(f"Epoch {epoch}: {text}")
-    rows, codes = rising
-    if not rows:
-        return figures, []
-    return figures, [model.solver.explain(codes, sorted(rows), data.n_rows, model)]
+    (rows, codes), text = rising, None
+    if rows:
+        text = model.solver.explain(codes, sorted(rows), data.n_rows, model)
+    texts = gather(text)
+    if n_processes() > 1:
+        texts = [text and f"Process {i}: {text}" for i, text in enumerate(texts)]
+    return figures, [text for text in texts if text]
+
+
+@torch.no_grad()
+def _validation_loss(encoder, data):
+    """Return the mean loss of rows that training does not see."""
+    model = encoder._make_model()
+    model.memory = None  # the moments are those of the training rows
+    like = next(encoder.generator_.parameters())
+    draw = seeded_noise(derive_seed(encoder._seed, "validation"), like)
+    total = 0.0
+    size = _arrays.inference_batch_size(encoder.batch_size)
+    for rows, x, weights in data.training_batches(size, like, None, 0):
+        _, figures, _ = model.loss(x, rows, weights, draw)
+        losses, weights = double(figures["loss"]), double(weights.to(like))
+        total = total + torch.stack([weights @ losses, weights.sum()])
+    add([total])
+    return (total[0] / total[1]).item()

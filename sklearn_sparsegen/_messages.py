@@ -103,6 +103,36 @@ NO_CHAINS = (
     "ABPEncoder keeps a chain for each row of X, which the rows of a stream do not "
     "tell; pass X as an array, or use ShortRunEncoder."
 )
+NO_VALIDATION_ROWS = (
+    "early_stopping=True needs X as an array, because the rows of a stream cannot be "
+    "told apart from epoch to epoch; stop a stream by tol and max_iter."
+)
+WEIGHTS_OF_STREAM = (
+    "sample_weight needs X as an array; let the stream draw rows in proportion to "
+    "their weights, for example by torch.utils.data.WeightedRandomSampler."
+)
+BAD_TENSOR = (
+    "X must be a dense tensor of real numbers, got dtype={dtype} and layout={layout}; "
+    "pass sparse data as a SciPy CSR array."
+)
+TENSOR_NOT_FINITE = "Input X contains NaN or infinity."
+OTHER_NAMESPACE = (
+    "Under array API dispatch, inputs passed to {name}.transform() and its other "
+    "methods must use the same namespace as those passed to fit(): {before}, not {now}."
+)
+PROCESSES_DIFFER = (
+    "The processes of the group must fit the same model, but {name} differs: {first} "
+    "in process 0, {other} in process {number}."
+)
+PROCESS_FAILED = "Process {rank} of the group has failed: {error}"
+PROCESS_LOST = (
+    "The processes of the group cannot reach each other: one has ended, or has not "
+    "called the same method within the timeout of the group. PyTorch says: {error}"
+)
+CHAINS_NOT_SAVED = (
+    "Checkpoint cannot save the chains of ABPEncoder where several processes train "
+    "together, as each process has those of its rows; use ShortRunEncoder."
+)
 NO_VARIANCE = (
     "sigma='auto' has no value, because the first training data do not vary "
     "(n_samples={n_samples}); pass more data, or a number for sigma."

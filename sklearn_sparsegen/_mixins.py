@@ -1,19 +1,24 @@
 """Methods that some encoders have and others do not."""
 
 import numpy as np
+import torch
 
-from ._checks import finite_array, warn_of_convergence
+from . import _arrays
+from ._checks import finite, warn_of_convergence
+from ._data import checked_weights, validated
+from ._distributed import fail_together
 from ._fitting import begin, run_epoch
 from ._inference import infer_batches
 from ._modes import in_default_modes
-from ._state import unchanged_on_failure
+from ._state import share, unchanged_on_failure
 
 
 class PartialFitMixin:
     """Mixin of encoders that can learn from one part of the data after another."""
 
     @in_default_modes
-    def partial_fit(self, X, y=None):
+    @fail_together
+    def partial_fit(self, X, y=None, sample_weight=None):
         """Train for one epoch of the schedule on X, from the present state.
 
         The data of the first call fix the unit and the offset that the generator works
@@ -27,6 +32,9 @@ class PartialFitMixin:
 
         y : Ignored
             Not used.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, as for `fit`.
 
         Returns
         -------
@@ -51,8 +59,10 @@ class PartialFitMixin:
         with unchanged_on_failure(self):
             is_first_call = not hasattr(self, "generator_")
             schedule = self._make_schedule()
-            data = self._validate(X, reset=is_first_call)
+            data = validated(self, X, is_first_call, sample_weight)
             begin(self, data, continues=not is_first_call)
+            if is_first_call:
+                share(self)
             self._may_go_on = True
             _, messages = run_epoch(self, data, schedule)
         warn_of_convergence(messages)
@@ -107,10 +117,10 @@ class ScoreMixin:
         batches = infer_batches(model, data, self.batch_size, model.refinement)
         for x, solution in batches:
             score = model.log_likelihood(x, solution.z)
-            scores.append(finite_array(score, np.float64, scores))
-        return np.concatenate(scores)
+            scores.append(finite(score, np.float64, scores, data.device))
+        return data.to_library(torch.cat(scores))
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Estimate the mean log-likelihood of data.
 
         Parameters
@@ -121,9 +131,16 @@ class ScoreMixin:
         y : Ignored
             Not used.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
         Returns
         -------
         score : float
             Mean of `score_samples(X)`, in nats per row. Higher is better.
         """
-        return float(self.score_samples(X).mean())
+        scores = _arrays.as_numpy(self.score_samples(X))
+        if sample_weight is None:
+            return float(scores.mean())
+        weights = checked_weights(sample_weight, len(scores))
+        return float(np.average(scores, weights=weights))

@@ -34,8 +34,8 @@ class Model:
       drawn anew from the spike. A solver that reaches a low energy hides codes in the
       spike, where the prior costs little, behind weights that grow. The posterior calls
       these entries noise, so the generator has to bear them as noise;
-    * `coupling`: a function from the data term of a batch of training to one that
-      couples its rows. Without it no row depends on another;
+    * `coupling`: a function from the data term of a batch of training, and the weights
+      of its rows, to one that couples its rows. Without it no row depends on another;
     * `data_variance`: the total variance of the data, by which `end_epoch` fixes the
       scale of the codes;
     * `refinement`: what `transform` does after inference.
@@ -68,10 +68,11 @@ class Model:
             return batch_size + -batch_size % multiple, multiple
         return _CPU_ROWS, multiple
 
-    def infer(self, x, rows=None):
+    def infer(self, x, rows=None, weights=None):
         """Return the `Solution` for the data `x`; `check` tests it for divergence.
 
-        `rows` are the places of the rows of x in the training data, or None.
+        In training, `rows` are the places of the rows of x in the data, and `weights`
+        are theirs.
         """
         n_rows = _CPU_ROWS if x.is_cpu and self.coupling is None else len(x)
         solutions = []
@@ -82,7 +83,7 @@ class Model:
             z = self.start.codes(x_piece, places, self.prior, draw)
             term = DataTerm(x_piece, self.generator, self.likelihood)
             if self.coupling is not None:
-                term = self.coupling(term)
+                term = self.coupling(term, weights.to(x))
             solutions.append(self.solver.solve(term, z, self.prior, draw))
         if len(solutions) == 1:
             return solutions[0]
@@ -105,14 +106,15 @@ class Model:
             )
             raise ValueError(message)
 
-    def loss(self, x, rows, draw):
+    def loss(self, x, rows, weights, draw):
         """Return what training minimises: the data term at inferred codes (Eq. 8).
 
         The results are the loss of each row, for autograd; a dictionary of figures of
         each row; and the places and the codes of the rows whose energy is higher than
-        at the start of inference. `draw(*shape)` returns standard normal values.
+        at the start of inference. They are not multiplied by the `weights` of the rows,
+        (n,), on the CPU. `draw(*shape)` returns standard normal values.
         """
-        solution = self.infer(x, rows)
+        solution = self.infer(x, rows, weights)
         self.check(solution, rows)
         z = solution.z
         active = self.prior.slab_proba(z) > 0.5
@@ -120,7 +122,7 @@ class Model:
             z = self.prior.redraw_spike(z, draw)
         output = forward(self.generator, z)
         if self.memory is not None:
-            self.memory.update(rows, z, output.detach())
+            self.memory.update(rows, z, output.detach(), weights)
         loss = self.likelihood.energy(x, output)
         figures = {
             "loss": loss.detach() + self.prior.energy(z),
@@ -135,11 +137,14 @@ class Model:
             rising = [int(rows[i]) for i in places], z[places]
         return loss, figures, rising
 
-    def end_epoch(self, means):
+    def end_epoch(self, means, n_missed):
         """Bring the codes back to their scale, if nothing in the prior fixes it.
 
-        `means` are those of the figures of the epoch.
+        `means` are those of the figures of the epoch, and `n_missed` is the number of
+        steps that other processes took when this one had no rows left.
         """
+        if self.memory is not None:
+            self.memory.share(n_missed)
         if self.data_variance is not None:
             n_active = means["active"].sum().item()
             factor = fix_slopes(

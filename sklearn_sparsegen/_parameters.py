@@ -30,6 +30,7 @@ POSITIVE = _Numbers(Real, 1e-9, 1e9, closed="both")
 NON_NEGATIVE = _Numbers(Real, 0, 1e9, closed="both")
 ANY_POSITIVE = _Numbers(Real, 0, None, closed="neither")
 SHARE = _Numbers(Real, 0, 1, closed="both")
+OPEN_SHARE = _Numbers(Real, 0, 1, closed="neither")
 
 
 def check_count(value, name):

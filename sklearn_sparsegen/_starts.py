@@ -4,8 +4,9 @@ A start has `codes(x, rows, prior, draw)`, which returns codes of shape (n, k), 
 (1, k) for one code that all rows share. `rows` are the places of the rows of x in the
 training data, None in `transform`, and `draw()` returns standard normal values.
 
-A memory has `update(rows, z, output)`, which training calls for each batch with its
-codes and what the generator makes of them.
+A memory has `update(rows, z, output, weights)`, which training calls for each batch
+with its codes, what the generator makes of them, and the weights of its rows; and
+`share(n_missed)`, which it calls after each epoch.
 """
 
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from ._distributed import add, n_processes
 from ._likelihoods import difference
 from ._linear_layers import linear
 from ._precision import cholesky, double
 
-_MEMORY = 20  # batches, about, after which the weight of a batch has faded
+_FADING = 1 - 1 / 20  # factor of the weight of the batches before the last one
 _RIDGE = 1e-3  # part of the mean variance of the codes; keeps their covariance definite
 _TINY = 1e-30  # the same for codes that are all equal
 
@@ -92,8 +94,11 @@ class Chains:
     def codes(self, x, rows, prior, draw):
         return self.positions[rows].to(x.device)
 
-    def update(self, rows, z, output):
+    def update(self, rows, z, output, weights):
         self.positions[rows] = z.to(self.positions.device)
+
+    def share(self, n_missed):
+        """Do nothing: each process keeps the chains of its rows."""
 
 
 class CodeMoments(nn.Module):
@@ -130,26 +135,42 @@ class CodeMoments(nn.Module):
             setattr(self, name, state[name].to(buffer, copy=True))
 
     @torch.no_grad()
-    def update(self, rows, z, output):
+    def update(self, rows, z, output, weights):
         """Include the codes of a batch and the generator's output."""
         self._posterior = None
-        self.n_rows = len(z) + (1 - 1 / _MEMORY) * self.n_rows
-        rate = len(z) / self.n_rows
+        weight, weights, k = weights.sum().item(), weights.to(z)[:, None], z.shape[1]
+        self.n_rows = weight + _FADING * self.n_rows
+        rate = weight / self.n_rows
         # The covariance within the batch, plus that between the batch and those before.
         # Rounding would drown a difference of raw moments where means are large.
         joint = torch.cat([z, output], dim=1)
-        mean = joint.mean(0)
+        mean = (weights * joint).sum(0) / weight
         joint -= mean
-        k = z.shape[1]
         if not len(self.mean):
             self.mean, self.covariance = (
                 mean.new_zeros(len(mean)),
                 z.new_zeros(k, len(mean)),
             )
         shift = mean - self.mean
-        self.covariance.lerp_(joint[:, :k].T @ joint / len(z), rate)
+        self.covariance.lerp_((weights * joint[:, :k]).T @ joint / weight, rate)
         self.covariance.addr_(shift[:k], shift, alpha=rate * (1 - rate))
         self.mean.lerp_(mean, rate)
+
+    @torch.no_grad()
+    def share(self, n_missed):
+        """Join the moments of all processes; each keeps an equal part of the weight."""
+        if n_processes() == 1:
+            return
+        self._posterior = None
+        weight = self.n_rows * _FADING**n_missed
+        mean, total = weight * self.mean, self.mean.new_tensor(weight)
+        add([mean, total])
+        total = total.item()
+        shift = self.mean - mean / total
+        self.covariance.addr_(shift[: len(self.covariance)], shift)
+        self.covariance *= weight / total
+        add([self.covariance])
+        self.mean, self.n_rows = mean / total, total / n_processes()
 
     def rescale(self, factor):
         """Multiply the codes seen so far by a factor for each component."""

@@ -13,18 +13,32 @@ import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
 from . import _arrays, _messages
+from ._distributed import from_first, n_processes, rank
 from ._generators import Rescale
 from ._training import make_optimizer
 from ._version import __version__
 
 _VERSION = "_sparsegen_version"
 _OF_SCIKIT_LEARN = "_skl", "_sklearn", "_callback", "_parent", "_metadata"
+_OF_ROWS = ("codes_",)  # each process has rows of its own
 
 
 def networks(encoder):
     """Return the fitted modules of an encoder, by the names of their attributes."""
     names = getattr(encoder, "_network_names", ())
     return {name: getattr(encoder, name) for name in names}
+
+
+def copy_of_networks(encoder):
+    """Return the states of the fitted modules as arrays, by their names."""
+    states = {name: m.state_dict() for name, m in networks(encoder).items()}
+    return copy.deepcopy(_arrays.nested_arrays(states))
+
+
+def load_networks(encoder, states):
+    """Give the fitted modules the states that `copy_of_networks` has returned."""
+    for name, state in _arrays.nested_tensors(states).items():
+        getattr(encoder, name).load_state_dict(state)
 
 
 def _objects(encoder):
@@ -68,7 +82,8 @@ def unchanged_on_failure(encoder):
 
 def to_arrays(encoder, attributes):
     """Return attributes of an encoder with arrays for its networks and optimiser."""
-    state = attributes | {_VERSION: __version__}
+    # A tensor in a pickle may need a device that another machine lacks.
+    state = _arrays.nested_arrays(attributes) | {_VERSION: __version__}
     for name, value in _objects(encoder).items():
         state[name] = _arrays.nested_arrays(value.state_dict())
     if "generator_" in state:
@@ -93,8 +108,20 @@ def progress(encoder):
     return to_arrays(encoder, attributes)
 
 
+def share(encoder):
+    """Give the encoders of all processes the state of that of the first one."""
+    if n_processes() == 1:
+        return
+    state = from_first(progress(encoder) if rank() == 0 else None)
+    for name in _OF_ROWS:
+        state.pop(name, None)
+    if rank():
+        from_arrays(encoder, state)
+
+
 def _plain(name, value):
     """Return a value as numbers, texts and arrays of numbers, or raise."""
+    value = _arrays.as_numpy(value)
     if isinstance(value, dict):
         return {key: _plain(name, item) for key, item in value.items()}
     if isinstance(value, list | tuple):

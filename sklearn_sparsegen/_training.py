@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ._distributed import add, average_gradients
 from ._precision import double
-
-PATIENCE = 5  # epochs, in one of which the loss must fall
 
 
 def make_optimizer(networks):
@@ -27,28 +26,39 @@ def weights_are_finite(networks):
 def train_epoch(model, batches, optimizer, draw):
     """Take one step of the optimiser for each batch (Algorithm 1).
 
-    `batches` is any iterable of pairs: the places of the rows in the training data, and
-    the rows as a tensor. `draw(*shape)` returns standard normal values.
+    `batches` is any iterable of triples: the places of the rows in the training data,
+    the rows as a tensor, and their weights as one, on the CPU. `draw(*shape)` returns
+    standard normal values. Where several processes train together, each takes a step
+    as long as any of them has a batch.
 
     Returns the means over all rows of the figures that `model.loss` returns, as
-    tensors, and the places and the codes of the rows whose energy is higher than at the
-    start of inference.
+    tensors, and the places and the codes of the rows of this process whose energy is
+    higher than at the start of inference.
     """
-    totals, n_rows, all_places, all_codes = {}, 0, [], []
-    for rows, x in batches:
-        loss, figures, (places, codes) = model.loss(x, rows, draw)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    totals, all_weight, n_steps, all_places, all_codes = {}, 0.0, 0, [], []
+    for batch in itertools.chain(batches, itertools.repeat(None)):
         optimizer.zero_grad()
-        loss.mean().backward()
+        weight = 0.0  # of the batch of this process, if it has rows left
+        if batch is not None:
+            rows, x, weights = batch
+            loss, figures, (places, codes) = model.loss(x, rows, weights, draw)
+            weight, weights = weights.sum().item(), weights.to(loss)
+            ((weights * loss).sum() / weight).backward()
+            all_places += places
+            all_codes.append(codes)
+            # The sums stay on the device, because reading one would synchronise a GPU.
+            for name, values in figures.items():
+                total = torch.tensordot(double(weights), double(values.detach()), 1)
+                totals[name] = totals.get(name, 0.0) + total
+        weight = average_gradients(parameters, weight)
+        if not weight:  # no process has rows left
+            break
         optimizer.step()
-        n_rows += len(x)
-        all_places += places
-        all_codes.append(codes)
-        # The sums stay on the device, because reading one would synchronise a GPU.
-        for name, values in figures.items():
-            total = double(values.detach()).sum(0)
-            totals[name] = totals.get(name, 0.0) + total
-    means = {name: total / n_rows for name, total in totals.items()}
-    model.end_epoch(means)
+        all_weight, n_steps = all_weight + weight, n_steps + 1
+    add(totals.values())
+    means = {name: total / all_weight for name, total in totals.items()}
+    model.end_epoch(means, n_missed=n_steps - len(all_codes))
     return means, (all_places, torch.cat(all_codes))
 
 
@@ -102,11 +112,11 @@ class AlphaSchedule:
         )
 
 
-def loss_has_converged(losses, tol):
-    """Return whether none of the last 5 losses is well below all losses before it.
+def loss_has_converged(losses, tol, n_epochs):
+    """Return whether none of the last losses is well below all losses before it.
 
     "Well below" means by more than `tol` times its absolute value.
     """
     best = itertools.accumulate(losses, min, initial=math.inf)
     fell = [loss < b - tol * abs(loss) for loss, b in zip(losses, best, strict=False)]
-    return len(losses) > 0 and not any(fell[-PATIENCE:])
+    return len(losses) > 0 and not any(fell[-n_epochs:])

@@ -12,7 +12,16 @@ import numpy as np
 import torch
 from sklearn.utils import gen_batches
 
-from . import _arrays, _base, _data, _describe, _parameters, _state
+from . import (
+    _arrays,
+    _base,
+    _data,
+    _describe,
+    _distributed,
+    _messages,
+    _parameters,
+    _state,
+)
 from ._version import __version__
 
 # Parameters that do not change what a fit learns.
@@ -120,6 +129,8 @@ class Checkpoint:
             The training data.
         """
         if context.task_name == "fit":
+            if _distributed.n_processes() > 1 and hasattr(estimator, "codes_"):
+                raise ValueError(_messages.CHAINS_NOT_SAVED)
             name = f"{type(estimator).__name__}-{_digest(estimator, X)}.pt"
             self._paths[estimator] = path = self.folder / name
             if path.exists():
@@ -168,9 +179,12 @@ def _digest(estimator, X):
     # The seed stands for a RandomState, which has no value of its own.
     parameters["random_state"] = estimator._seed
     # A stream is not read for this.
-    data = estimator.n_features_in_
+    data = [estimator.n_features_in_]
     if not _data.is_stream(X):
-        data = _hash_of_rows(X)
+        data.append(_hash_of_rows(X))
+    n_processes = _distributed.n_processes()
+    if n_processes > 1:  # of whose rows only the first ones are at hand
+        data += [n_processes, estimator._auto_sigma]
     before = joblib.hash(_state.progress(estimator)) if estimator.n_iter_ else None
     versions = __version__, torch.__version__
     parts = _describe.describe([type(estimator), parameters]), data, before, versions
@@ -179,10 +193,11 @@ def _digest(estimator, X):
 
 def _hash_of_rows(X):
     """Return a text that is the same for the same rows in any order of memory."""
-    content = hashlib.blake2b(f"{X.shape} {X.dtype.name}".encode())
-    rows, native = _data.Rows(X), X.dtype.newbyteorder("=")
-    for piece in gen_batches(rows.n_rows, 10_000):
-        content.update(np.ascontiguousarray(rows.rows(piece), native))
+    dtype = getattr(X.dtype, "name", X.dtype)  # whatever the order of bytes
+    content = hashlib.blake2b(f"{X.shape} {dtype}".encode())
+    for piece in gen_batches(X.shape[0], 10_000):
+        rows = _arrays.as_numpy(_data.Rows(X[piece]).rows(slice(None)))
+        content.update(np.ascontiguousarray(rows, rows.dtype.newbyteorder("=")))
     return content.hexdigest()
 
 

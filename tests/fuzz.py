@@ -78,6 +78,9 @@ VALUES = {
     "batch_size": also(COUNTS, "auto", 10**9),
     "shuffle": FLAGS,
     "tol": also(NON_NEGATIVE, None),
+    "n_iter_no_change": COUNTS,
+    "early_stopping": FLAGS,
+    "validation_fraction": ([0.1, 0.5, np.float32(0.9)], [0, 1, *NO_NUMBERS]),
     "warm_start": FLAGS,
     "device": (["cpu", "auto", torch.device("cpu")], ["cuda:9", "mps", "a", None, 3]),
     "random_state": (

@@ -121,6 +121,7 @@ def test_loss_falls_in_each_epoch(fitted):
 def test_an_epoch_takes_any_iterable_of_batches(digits):
     """A list and a generator, which has no length, give the same figures."""
     X, places = torch.tensor(digits[:20]), torch.arange(20)
+    weights = torch.linspace(0.5, 2, 20).to(X)
 
     def train(batches, learning_rate):
         generator = torch.nn.Linear(3, 64, dtype=torch.float64)
@@ -145,15 +146,16 @@ def test_an_epoch_takes_any_iterable_of_batches(digits):
         }, generator.weight
 
     sizes = [7, 1, 12]
-    batches = list(zip(places.split(sizes), X.split(sizes), strict=True))
+    parts = (part.split(sizes) for part in (places, X, weights))
+    batches = list(zip(*parts, strict=True))
     figures, weight = train(batches, 0.001)
-    again, same_weight = train((pair for pair in batches), 0.001)
+    again, same_weight = train((batch for batch in batches), 0.001)
     assert again == figures
     assert torch.equal(same_weight, weight)
     assert (weight != 0.1).all()
-    # Each row counts the same, whatever the size of its batch is.
+    # Each row counts by its weight, whatever the size of its batch is.
     in_parts, _ = train(batches, 0.0)
-    at_once, _ = train([(places, X)], 0.0)
+    at_once, _ = train([(places, X, weights)], 0.0)
     assert_allclose(list(in_parts.values()), list(at_once.values()), rtol=1e-12)
 
 
@@ -163,9 +165,10 @@ def test_order_of_the_rows_in_an_epoch(digits, shuffle, monkeypatch):
 
     def record(model, batches, *args):
         batches = list(batches)
-        for rows, x in batches:
+        for rows, x, weights in batches:
             assert_array_equal(x, digits[rows])
-        orders.append(np.concatenate([rows for rows, _ in batches]))
+            assert_array_equal(weights, 1)
+        orders.append(np.concatenate([rows for rows, _, _ in batches]))
         return train_epoch(model, batches, *args)
 
     monkeypatch.setattr(_training, "train_epoch", record)

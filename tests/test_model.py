@@ -65,7 +65,7 @@ def test_gradient_steps_need_a_gradient(solver, prior):
 def test_loss_is_the_energy_at_inferred_codes(x):
     model = make_model(SpikeSlab(0.2))
     z = model.infer(x).z
-    loss, figures, rising = model.loss(x, None, seeded_draw())
+    loss, figures, rising = model.loss(x, None, None, seeded_draw())
     error = (x - model.generator(z)).square().sum(1) / (2 * SIGMA**2)
     assert_allclose(loss.detach(), error.detach(), rtol=1e-12)
     energy = error.detach() - model.prior.log_prob(z).sum(1)
@@ -85,7 +85,7 @@ def test_the_generator_learns_from_a_spike_that_is_drawn_anew(x):
     model = make_model(SpikeSlab(0.2), redraw_spike=True)
     z = model.prior.redraw_spike(model.infer(x).z, seeded_draw())
     assert 0 < (z != model.infer(x).z).double().mean() < 1
-    loss, _, _ = model.loss(x, None, seeded_draw())
+    loss, _, _ = model.loss(x, None, None, seeded_draw())
     error = (x - model.generator(z)).square().sum(1) / (2 * SIGMA**2)
     assert_allclose(loss.detach(), error.detach(), rtol=1e-12)
 
@@ -114,15 +114,16 @@ def test_a_code_of_several_pieces_is_that_of_each(x, monkeypatch):
 def test_an_epoch_moves_the_weights_by_the_optimiser(x):
     """Against Adam on the loss written out, one step per batch."""
     model, reference = make_model(SpikeSlab(0.2)), make_model(SpikeSlab(0.2))
-    batches = [(None, x[:10]), (None, x[10:])]
+    weights = torch.linspace(0.5, 2, len(x)).to(x)
+    batches = [(None, x[:10], weights[:10]), (None, x[10:], weights[10:])]
     optimizer = torch.optim.Adam(model.generator.parameters(), lr=0.01)
     train_epoch(model, batches, optimizer, seeded_draw())
     adam = torch.optim.Adam(reference.generator.parameters(), lr=0.01)
-    for _, batch in batches:
+    for _, batch, weight in batches:
         z = reference.infer(batch).z
         error = (batch - reference.generator(z)).square().sum(1) / (2 * SIGMA**2)
         adam.zero_grad()
-        error.mean().backward()
+        (weight / weight.sum() @ error).backward()
         adam.step()
     for a, b in zip(
         model.generator.parameters(), reference.generator.parameters(), strict=True
@@ -150,7 +151,12 @@ def test_schedule_of_alpha_falls():
     ],
 )
 def test_when_the_loss_has_converged(losses, converged):
-    assert loss_has_converged(losses, tol=0.01) == converged
+    assert loss_has_converged(losses, tol=0.01, n_epochs=5) == converged
+
+
+def test_epochs_in_which_the_loss_may_stay():
+    assert loss_has_converged([5.0, 5, 5], tol=0.01, n_epochs=2)
+    assert not loss_has_converged([5.0, 5, 5], tol=0.01, n_epochs=3)
 
 
 def test_a_model_is_what_its_objects_are(x):

@@ -115,7 +115,7 @@ def test_float64_is_used_in_one_place(name, digits, monkeypatch):
     with Recorder() as recorder:
         list(results(encoder, X))
     assert recorder.names
-    modules = ["_training", "_starts", "_laplace", "baselines._variational"]
+    modules = ["_training", "_starts", "_checks", "_laplace", "baselines._variational"]
     for module in modules:
         path = f"sklearn_sparsegen.{module}.double"
         monkeypatch.setattr(path, lambda tensor: tensor.float())

@@ -185,7 +185,7 @@ def test_slopes_and_how_they_are_made_equal(convolutional, rng, monkeypatch):
 
     z = torch.from_numpy(rng.normal(size=(50, 6)))
     moments = CodeMoments().double()
-    moments.update(None, z, generator(z).detach())
+    moments.update(None, z, generator(z).detach(), torch.ones(50))
     x = torch.from_numpy(rng.normal(size=(3, 16)))
     (mean, variance), output = moments.posterior(0.3), generator(z).detach()
     mean = mean(x)
@@ -229,7 +229,8 @@ def test_the_linear_start_follows_the_scale(digits):
     model, x = encoder._make_model(digits), torch.tensor(digits)
     mean, _ = encoder.code_moments_.posterior(encoder.sigma_)
     weight, before = encoder.generator_[0].weight.clone(), mean(x)
-    model.end_epoch({"active": torch.tensor([3 * encoder.n_active_curve_[-1]])})
+    means = {"active": torch.tensor([3 * encoder.n_active_curve_[-1]])}
+    model.end_epoch(means, n_missed=0)
     factor = (weight / encoder.generator_[0].weight)[0].detach()
     assert_allclose(factor, np.sqrt(3), rtol=1e-6)
     mean, _ = encoder.code_moments_.posterior(encoder.sigma_)

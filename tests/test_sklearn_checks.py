@@ -19,7 +19,9 @@ from sklearn.utils.estimator_checks import (
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
 
+# A batch holds all rows, so that a row of weight two is as two rows are.
 SMALL = {"n_components": 3, "hidden_layer_sizes": (8,), "max_iter": 2}
+SMALL["batch_size"] = 100
 FEW_STEPS = {**SMALL, "n_steps": 5}
 # The checks are about conventions, and a small model is enough for these.
 SETTINGS = [
@@ -46,6 +48,18 @@ ENCODERS = [
 ]
 
 
+def expected_failures(estimator):
+    """Return the checks that do not hold, with the reason."""
+    if not isinstance(
+        estimator,
+        baselines.ABPEncoder | baselines.VAEEncoder | baselines.VSCEncoder,
+    ):
+        return {}
+    reason = "two rows that are equal draw other noise than one row of weight two"
+    names = ("dense", "sparse")
+    return {f"check_sample_weight_equivalence_on_{n}_data": reason for n in names}
+
+
 def test_every_class_is_checked():
     assert {type(estimator) for estimator in ONE_OF_EACH_CLASS} == set(ENCODERS)
 
@@ -56,7 +70,7 @@ def test_every_class_is_checked():
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore:.*CSR array is larger:UserWarning",
 )
-@parametrize_with_checks(SETTINGS)
+@parametrize_with_checks(SETTINGS, expected_failed_checks=expected_failures)
 def test_common_checks(estimator, check):
     check(estimator)
 

@@ -14,7 +14,7 @@ from sklearn_sparsegen._energy import DataTerm
 from sklearn_sparsegen._likelihoods import NormalLikelihood
 from sklearn_sparsegen._priors import PointSpikeSlab, SpikeSlab
 from sklearn_sparsegen._starts import (
-    _MEMORY,
+    _FADING,
     Chains,
     CodeMoments,
     Linear,
@@ -38,7 +38,7 @@ def learned(rng):
 def linear_generator(z, x_hat):
     linear = CodeMoments().double()
     for batch in zip(z, x_hat, strict=True):
-        linear.update(None, *batch)
+        linear.update(None, *batch, torch.ones(len(batch[0])))
     return linear
 
 
@@ -61,16 +61,17 @@ def test_posterior_against_conditioning_a_normal(learned, rng):
     assert variance.shape == (1, 4)
 
 
-def test_moments_are_of_the_last_batches(learned):
+def test_moments_are_of_the_last_batches(learned, rng):
     z, x_hat = learned
     # The batches have several sizes.
     sizes = [(50, 7, 1, 50, 20)[i % 5] for i in range(40)]
     linear = CodeMoments().double()
     rows, weights = [], []
     for i, size in enumerate(sizes):
-        linear.update(None, z[i, :size], x_hat[i, :size])
+        own_weights = torch.tensor(rng.uniform(0.1, 3, size=size))
+        linear.update(None, z[i, :size], x_hat[i, :size], own_weights)
         rows.append(np.hstack([z[i, :size], x_hat[i, :size]]))
-        weights += [(1 - 1 / _MEMORY) ** (39 - i)] * size
+        weights += (_FADING ** (39 - i) * own_weights).tolist()
     rows = np.vstack(rows)
     assert_allclose(linear.mean, np.average(rows, axis=0, weights=weights))
     covariance = np.cov(rows.T, aweights=weights, bias=True)
@@ -90,8 +91,8 @@ def test_large_means_do_not_drown_the_covariance(learned):
     z, x_hat = learned
     near, far = CodeMoments(), CodeMoments()
     for batch in zip(z.float(), x_hat.float(), strict=True):
-        near.update(None, *batch)
-        far.update(None, batch[0] + 1000, batch[1] - 1000)
+        near.update(None, *batch, torch.ones(50))
+        far.update(None, batch[0] + 1000, batch[1] - 1000, torch.ones(50))
     assert_allclose(far.covariance, near.covariance, rtol=0, atol=1e-4)
 
 
@@ -161,7 +162,7 @@ def test_chains_keep_the_codes_of_each_row():
     positions = torch.arange(10.0).view(5, 2)
     chains, x = Chains(positions), torch.zeros(2, 9)
     assert_array_equal(chains.codes(x, [4, 1], None, None), [[8, 9], [2, 3]])
-    chains.update([4, 1], -torch.ones(2, 2), None)
+    chains.update([4, 1], -torch.ones(2, 2), None, None)
     expected = [[0, 1], [-1, -1], [4, 5], [6, 7], [-1, -1]]
     assert_array_equal(positions, expected)
     assert_array_equal(chains.codes(x, [1, 0], None, None), [[-1, -1], [0, 1]])

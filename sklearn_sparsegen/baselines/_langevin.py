@@ -3,9 +3,10 @@
 import numpy as np
 
 from .. import _messages
-from .._arrays import to_array, to_tensor
+from .._arrays import to_tensor
 from .._base import BaseEncoder
 from .._data import Rows
+from .._distributed import rank
 from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
 from .._mixins import PartialFitMixin, ScoreMixin
@@ -150,10 +151,14 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
         like, codes = next(self.generator_.parameters()).detach().cpu(), self.codes_
         if not isinstance(X, Rows):
             raise ValueError(_messages.NO_CHAINS)
-        if len(codes) != X.n_rows:  # other data than before: new chains
-            seed = derive_seed(self._seed, "chains")
-            codes = to_array(seeded_noise(seed, like)(X.n_rows, self.n_components_))
+        n_rows = X.X.shape[0]
+        if len(codes) != n_rows:  # other data than before: new chains
+            seed = derive_seed(self._seed + rank(), "chains")
+            codes = like.new_zeros(n_rows, self.n_components_)
+            draw = seeded_noise(seed, like)
+            # Rows that do not count, or are held out, have no chain.
+            codes[X.places] = draw(X.n_rows, self.n_components_)
         # A new tensor, which a copy of the encoder does not share, and its array.
         chains = Chains(to_tensor(codes, like))
-        self.codes_ = to_array(chains.positions)
+        self.codes_ = X.to_library(chains.positions)
         return _langevin_model(self, X, self.n_steps, chains, memory=chains)

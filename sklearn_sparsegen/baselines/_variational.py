@@ -64,7 +64,7 @@ class VariationalModel:
             rows = _messages.first_of([rows[i] for i in failed])
             raise ValueError(_messages.CODES_NOT_FINITE.format(rows=rows))
 
-    def loss(self, x, rows, draw):
+    def loss(self, x, rows, weights, draw):
         """Return the negative evidence lower bound at one draw from the posterior."""
         posterior = self.encode(x)
         z = posterior.relaxed_sample(lambda: draw(len(x), self.n_components))
@@ -75,7 +75,7 @@ class VariationalModel:
         figures = {"loss": loss, "squared_error": error, **posterior.figures()}
         return loss, figures, ([], z.new_empty(0, z.shape[1]))
 
-    def end_epoch(self, means):
+    def end_epoch(self, means, n_missed):
         """Do nothing: the divergence fixes the scale of the codes."""
 
     @torch.no_grad()

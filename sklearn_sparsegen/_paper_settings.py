@@ -1,0 +1,16 @@
+"""The settings of the experiments of Li and Han."""
+
+# Parameters of `SparseGeneratorEncoder`.
+PAPER_SETTINGS = {
+    "alpha": 0.01,
+    "sigma": 0.3,
+    "spike_scale": 0.1,
+    "positive_code": False,
+    "output_activation": "auto",
+    "solver": "gradient",
+    "n_steps": 30,
+    "init": "zeros",
+    "batch_size": 100,
+    "max_iter": 100,
+    "tol": 0.001,
+}
