@@ -34,8 +34,8 @@ class Model:
       drawn anew from the spike. A solver that reaches a low energy hides codes in the
       spike, where the prior costs little, behind weights that grow. The posterior calls
       these entries noise, so the generator has to bear them as noise;
-    * `coupling`: a function from the data term of a batch of training, and the weights
-      of its rows, to one that couples its rows. Without it no row depends on another;
+    * `coupling`: a function from the data term of a batch of training to one that
+      couples its rows. Without it no row depends on another;
     * `data_variance`: the total variance of the data, by which `end_epoch` fixes the
       scale of the codes;
     * `refinement`: what `transform` does after inference.
@@ -68,11 +68,10 @@ class Model:
             return batch_size + -batch_size % multiple, multiple
         return _CPU_ROWS, multiple
 
-    def infer(self, x, rows=None, weights=None):
+    def infer(self, x, rows=None):
         """Return the `Solution` for the data `x`; `check` tests it for divergence.
 
-        In training, `rows` are the places of the rows of x in the data, and `weights`
-        are theirs.
+        `rows` are the places of the rows of x in the training data, or None.
         """
         n_rows = _CPU_ROWS if x.is_cpu and self.coupling is None else len(x)
         solutions = []
@@ -83,7 +82,7 @@ class Model:
             z = self.start.codes(x_piece, places, self.prior, draw)
             term = DataTerm(x_piece, self.generator, self.likelihood)
             if self.coupling is not None:
-                term = self.coupling(term, weights.to(x))
+                term = self.coupling(term)
             solutions.append(self.solver.solve(term, z, self.prior, draw))
         if len(solutions) == 1:
             return solutions[0]
@@ -114,7 +113,7 @@ class Model:
         at the start of inference. They are not multiplied by the `weights` of the rows,
         (n,), on the CPU. `draw(*shape)` returns standard normal values.
         """
-        solution = self.infer(x, rows, weights)
+        solution = self.infer(x, rows)
         self.check(solution, rows)
         z = solution.z
         active = self.prior.slab_proba(z) > 0.5

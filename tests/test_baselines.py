@@ -688,20 +688,17 @@ def test_hinge_against_autograd(rng):
     generator = build_generator(mlp_generator, 4, 9, 0).double()
     x = torch.from_numpy(rng.uniform(size=(6, 9)))
     z = torch.from_numpy(0.5 * rng.standard_normal((6, 4))).requires_grad_()
-    weights = torch.tensor([1.0, 2, 1, 0.5, 3, 1], dtype=torch.float64)
-    data_term = DataTerm(x, generator, NormalLikelihood(0.3))
-    term = VarianceHinge(data_term, weights, 7.0, 0.5)
-    error = weights @ (x - generator(z)).square().sum(1) / (2 * 0.3**2)
-    mean = weights @ z / weights.sum()
-    deviation = (weights @ (z - mean) ** 2 / weights.sum()).sqrt()
+    term = VarianceHinge(DataTerm(x, generator, NormalLikelihood(0.3)), 7.0, 0.5)
+    error = (x - generator(z)).square().sum() / (2 * 0.3**2)
+    deviation = z.std(0, correction=0)
     hinge = 7.0 * (0.5 - deviation).clamp_min(0).square().sum()
     assert hinge > 0
     (expected,) = torch.autograd.grad(error + hinge, z)
     with torch.no_grad():
         value, gradient = term.value_and_gradient(z)
-        assert_allclose(weights @ value, (error + hinge).detach(), rtol=1e-10)
+        assert_allclose(value.sum(), (error + hinge).detach(), rtol=1e-10)
         assert_allclose(term.value(z), value, rtol=1e-12)
-        assert_allclose(weights[:, None] * gradient, expected, atol=1e-8)
+        assert_allclose(gradient, expected, atol=1e-8)
         # Where all codes are equal, as at the start, the gradient is still finite.
         value, gradient = term.value_and_gradient(
             torch.zeros(6, 4, dtype=torch.float64)
@@ -715,8 +712,7 @@ def test_rows_that_a_hinge_couples_descend_together(digits, weight):
     prior, generator = encoder._make_model().prior, encoder.generator_
     x = torch.tensor(digits[:100])
     likelihood = NormalLikelihood(0.3)
-    coupling = encoder._make_model(digits).coupling
-    term = coupling(DataTerm(x, generator, likelihood), torch.ones(100).to(x))
+    term = encoder._make_model(digits).coupling(DataTerm(x, generator, likelihood))
     stiffest = stiffest_direction(x.new_zeros(1, 12), generator, likelihood)
 
     def total(z):

@@ -17,39 +17,32 @@ class VarianceHinge:
     """The data term of a batch plus a hinge on the spread of each component.
 
     The hinge is `weight * sum_j max(0, floor - sd_j)^2`, where sd_j is the standard
-    deviation of component j over the batch, whose rows have `row_weights`, (n,). Each
-    row carries a part of it, in proportion to its weight.
+    deviation of component j over the batch. Each row carries an equal part of it.
     """
 
     separable = False  # the standard deviations depend on all rows
 
-    def __init__(self, term, row_weights, weight, floor):
+    def __init__(self, term, weight, floor):
         self._term = term
-        self._row_weights = row_weights
-        self._total = row_weights.sum()
         self._weight = weight
         self._floor = floor
 
-    def _mean(self, values):
-        return self._row_weights @ values / self._total
-
-    def _hinge(self, z):
-        """Return the part of a row of weight 1, and its gradient by the codes."""
-        z = z.expand(len(self._row_weights), -1)  # the start may be one code
-        centred = z - self._mean(z)
+    def _hinge(self, z, n):
+        """Return the part of each row, and the gradient of the whole by the codes."""
+        centred = z - z.mean(0)
         # Without the small number the slope is not finite where all codes are equal.
-        deviation = (self._mean(centred.square()) + 1e-12).sqrt()
+        deviation = (centred.square().mean(0) + 1e-12).sqrt()
         lack = (self._floor - deviation).clamp_min(0)
-        weight = self._weight / self._total
-        value = weight * lack.square().sum()
-        return value, -2 * weight * (lack / deviation) * centred
+        value = self._weight * lack.square().sum() / n
+        return value, -2 * self._weight * (lack / deviation) * centred / n
 
     def value(self, z):
-        return self._term.value(z) + self._hinge(z)[0]
+        value = self._term.value(z)
+        return value + self._hinge(z, len(value))[0]
 
     def value_and_gradient(self, z):
         value, gradient = self._term.value_and_gradient(z)
-        hinge, hinge_gradient = self._hinge(z)
+        hinge, hinge_gradient = self._hinge(z, len(value))
         return value + hinge, gradient + hinge_gradient
 
 
