@@ -79,8 +79,11 @@ class Rows:
 
     def split(self, share, seed):
         """Return rows to train on, and a random share of the rows to validate on."""
+        if self.n_rows < 2:
+            raise ValueError(_messages.TOO_FEW_TO_VALIDATE)
+        n_held_out = min(max(round(share * self.n_rows), 1), self.n_rows - 1)
         parts = train_test_split(
-            np.arange(self.n_rows), test_size=share, random_state=seed
+            np.arange(self.n_rows), test_size=n_held_out, random_state=seed
         )
         return [
             Rows(self.X, self.weights[part], self.places[part], self.to_library)

@@ -129,7 +129,11 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
             curve[len(curve) - encoder._n_compared :]
             for curve in (encoder.loss_curve_, watched)
         )
-        if held_out is not None and losses and watched[-1] == min(watched):
+        if (
+            held_out is not None
+            and watched
+            and watched[-1] < min(watched[:-1], default=math.inf)
+        ):
             encoder._best = copy_of_networks(encoder)
         converged = tol is not None and _training.loss_has_converged(
             watched, tol, int(encoder.n_iter_no_change)

@@ -107,6 +107,10 @@ NO_VALIDATION_ROWS = (
     "early_stopping=True needs X as an array, because the rows of a stream cannot be "
     "told apart from epoch to epoch; stop a stream by tol and max_iter."
 )
+TOO_FEW_TO_VALIDATE = (
+    "early_stopping=True needs two rows at least, one to train on and one to hold out; "
+    "X has n_samples=1."
+)
 WEIGHTS_OF_STREAM = (
     "sample_weight needs X as an array; let the stream draw rows in proportion to "
     "their weights, for example by torch.utils.data.WeightedRandomSampler."

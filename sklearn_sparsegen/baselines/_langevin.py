@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _messages
-from .._arrays import to_tensor
+from .._arrays import from_array_api, to_tensor
 from .._base import BaseEncoder
 from .._data import Rows
 from .._distributed import rank
@@ -148,11 +148,12 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
         if X is None:
             n_steps = self.transform_n_steps
             return _langevin_model(self, X, n_steps, StandardNormal())
-        like, codes = next(self.generator_.parameters()).detach().cpu(), self.codes_
+        like = next(self.generator_.parameters()).detach().cpu()
+        codes = from_array_api(self.codes_)
         if not isinstance(X, Rows):
             raise ValueError(_messages.NO_CHAINS)
         n_rows = X.X.shape[0]
-        if len(codes) != n_rows:  # other data than before: new chains
+        if codes.shape[0] != n_rows:  # other data than before: new chains
             seed = derive_seed(self._seed + rank(), "chains")
             codes = like.new_zeros(n_rows, self.n_components_)
             draw = seeded_noise(seed, like)

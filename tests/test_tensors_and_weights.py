@@ -1,0 +1,426 @@
+"""Tensors and arrays of other libraries, weights of rows, and rows held out."""
+
+import copy
+import pickle
+
+import array_api_strict
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import short_fits
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, KFold, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from sklearn_sparsegen import SparseGeneratorEncoder, _fitting, baselines
+from sklearn_sparsegen._random import derive_seed, draw_seed
+from sklearn_sparsegen.callbacks import Checkpoint
+
+pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
+
+SMALL = {
+    "n_components": 6,
+    "hidden_layer_sizes": (9,),
+    "max_iter": 3,
+    "tol": None,
+    "random_state": 0,
+}
+ENCODERS = {
+    "main": SparseGeneratorEncoder(**SMALL),
+    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
+    "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **SMALL),
+}
+each_encoder = pytest.mark.parametrize("name", ENCODERS)
+
+
+def results(encoder, X, Z):
+    """Yield the results of all methods that take arrays, with their names."""
+    yield "transform", encoder.transform(X)
+    yield "inverse_transform", encoder.inverse_transform(Z)
+    for name, argument in (("score_samples", X), ("slab_proba", Z)):
+        if hasattr(encoder, name):
+            yield name, getattr(encoder, name)(argument)
+
+
+def attributes(encoder):
+    for name in ("component_frequency_", "codes_"):
+        if hasattr(encoder, name):
+            yield name, getattr(encoder, name)
+
+
+# Tensors ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each_encoder
+def test_tensors_give_tensors(name, dtype, digits):
+    """They have the bits of arrays, and are on the device of X."""
+    X = torch.tensor(digits, dtype=dtype, requires_grad=True)
+    array, other = clone(ENCODERS[name]).fit(X.detach().numpy()), clone(ENCODERS[name])
+    assert isinstance(other.fit_transform(X), torch.Tensor)
+    assert_array_equal(other.loss_curve_, array.loss_curve_)
+    Z = array.transform(X.detach().numpy())
+    pairs = zip(
+        [*results(other, X, torch.tensor(Z)), *attributes(other)],
+        [*results(array, X.detach().numpy(), Z), *attributes(array)],
+        strict=True,
+    )
+    for (label, found), (_, expected) in pairs:
+        assert isinstance(found, torch.Tensor), label
+        assert found.device == X.device
+        assert not found.requires_grad
+        assert found.numpy().dtype == expected.dtype
+        assert_array_equal(found, expected, err_msg=label)
+    if hasattr(other, "score"):
+        assert isinstance(other.score(X), float)
+        assert other.score(X) == array.score(X.detach().numpy())
+
+
+def test_kinds_of_tensors(digits):
+    encoder, X = clone(ENCODERS["main"]).fit(digits), torch.tensor(digits)
+    expected = encoder.transform(digits.astype(np.float32))
+    for kind in (X.float().T.contiguous().T, X.float()[:, ::1], X.to(torch.float32)):
+        assert_array_equal(encoder.transform(kind), expected)
+    half = X.to(torch.bfloat16)
+    assert_array_equal(encoder.transform(half), encoder.transform(half.float()))
+    clone(encoder).fit(half)
+    counts = (16 * X).int()
+    assert clone(encoder).fit_transform(counts).dtype == torch.float32
+    # An encoder takes any kind, whatever it has been fitted to.
+    assert_array_equal(clone(encoder).fit(X).transform(digits), encoder.transform(X))
+    names = pd.DataFrame(digits)
+    assert_array_equal(encoder.transform(names.to_numpy()), encoder.transform(X))
+    missing = X.clone()
+    missing[0, 0] = np.nan
+    assert_array_equal(encoder.transform(missing), encoder.transform(missing.numpy()))
+    encoder.set_params(sparse_output=True, threshold=0.1)
+    assert isinstance(encoder.transform(X), sparse.csr_array)
+
+
+def test_tensors_are_not_changed(digits):
+    X = torch.tensor(digits)
+    before = X.clone()
+    clone(ENCODERS["main"]).fit(X).transform(X)
+    assert torch.equal(X, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (lambda X: X[0], ValueError, "Expected 2D"),
+        (lambda X: X[None], ValueError, "dim 3"),
+        (lambda X: X[:0], ValueError, "0 sample"),
+        (lambda X: X[:, 1:], ValueError, "63 features"),
+        (lambda X: X * 1j, TypeError, "real numbers, got dtype=torch.complex"),
+        (lambda X: X.to_sparse(), TypeError, "layout=torch.sparse_coo"),
+        (lambda X: X * np.inf, ValueError, "infinity"),
+    ],
+)
+def test_bad_tensors(change, error, match, digits):
+    encoder = clone(ENCODERS["main"]).fit(digits)
+    with pytest.raises(error, match=match):
+        encoder.transform(change(torch.tensor(digits)))
+    vae = clone(ENCODERS["VAEEncoder"]).fit(digits)
+    with pytest.raises(ValueError, match="NaN"):
+        vae.transform(torch.full((3, 64), np.nan))
+    with pytest.raises(ValueError, match="n_components=6"):
+        vae.inverse_transform(torch.zeros(3, 5))
+
+
+@each_encoder
+def test_arrays_of_other_libraries(name, digits):
+    array, other = clone(ENCODERS[name]).fit(digits), clone(ENCODERS[name])
+    Z = array.transform(digits)
+    with config_context(array_api_dispatch=True):
+        X, Z_strict = map(array_api_strict.asarray, (digits, Z))
+        found = [*results(other.fit(X), X, Z_strict), *attributes(other)]
+        kind = type(X)
+        assert all(isinstance(value, kind) for _, value in found)
+        with pytest.raises(ValueError, match="must use the same namespace"):
+            other.transform(digits)
+    expected = [*results(array, digits, Z), *attributes(array)]
+    for (label, one), (_, two) in zip(found, expected, strict=True):
+        assert_array_equal(np.from_dlpack(one), two, err_msg=label)
+
+
+def test_a_fit_to_tensors_is_saved(digits, tmp_path):
+    X = torch.tensor(digits)
+    encoder = clone(ENCODERS["ABPEncoder"]).set_params(warm_start=True)
+    encoder.set_callbacks(Checkpoint(tmp_path)).fit(X)
+    again = clone(encoder).set_callbacks(Checkpoint(tmp_path)).fit(X)
+    other = pickle.loads(pickle.dumps(copy.deepcopy(encoder)))
+    for copied in (again, other):
+        assert_array_equal(copied.codes_, encoder.codes_)
+        assert isinstance(copied.codes_, np.ndarray)
+        assert_array_equal(copied.transform(X), encoder.transform(X))
+    more, expected = other.fit(X), encoder.fit(X)
+    assert_array_equal(more.codes_, expected.codes_)
+    assert isinstance(more.codes_, torch.Tensor)
+
+
+# Weights ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("container", [np.asarray, torch.tensor, sparse.csr_array])
+@each_encoder
+def test_a_row_of_weight_zero_is_not_there(name, container, digits):
+    counts = np.random.default_rng(0).choice([0.0, 1.0], size=300)
+    encoder = clone(ENCODERS[name])
+    kept = clone(encoder).fit(container(digits[counts > 0]))
+    zero = clone(encoder).fit(container(digits), sample_weight=counts)
+    assert_array_equal(zero.loss_curve_, kept.loss_curve_)
+    assert_array_equal(zero.transform(digits), kept.transform(digits))
+    if name == "ABPEncoder":
+        assert_array_equal(zero.codes_[counts > 0], kept.codes_)
+    if hasattr(encoder, "partial_fit"):
+        kept = clone(encoder).partial_fit(container(digits[counts > 0]))
+        zero = clone(encoder).partial_fit(container(digits), sample_weight=counts)
+        assert_array_equal(zero.transform(digits), kept.transform(digits))
+    if hasattr(encoder, "score"):
+        assert_allclose(
+            zero.score(digits, sample_weight=counts), zero.score(digits[counts > 0])
+        )
+
+
+@each_encoder
+def test_weights_of_one_are_none(name, digits):
+    encoder = clone(ENCODERS[name])
+    expected = clone(encoder).fit(digits)
+    for weights in (np.ones(300), 1.0, torch.ones(300), [1] * 300):
+        found = clone(encoder).fit(digits, sample_weight=weights)
+        assert_array_equal(found.transform(digits), expected.transform(digits))
+
+
+def test_weights_scale_the_moments(digits, rng):
+    weights = rng.uniform(0.1, 3, size=300)
+    X = np.where(rng.uniform(size=digits.shape) < 0.1, np.nan, digits)
+    mean = np.ma.average(np.ma.masked_invalid(X), axis=0, weights=weights)
+    square = np.ma.masked_invalid((X - mean) ** 2)
+    variance = np.ma.average(square, axis=0, weights=weights)
+    encoder = clone(ENCODERS["main"]).set_params(max_iter=1)
+    encoder.fit(X, sample_weight=weights)
+    assert_allclose(encoder.sigma_, np.sqrt(variance.sum() / 2400), rtol=1e-12)
+    assert_allclose(encoder.generator_[-2].offset, mean, rtol=1e-12)
+    # All weights are relative.
+    twice = clone(encoder).fit(X, sample_weight=2 * weights)
+    assert_allclose(twice.loss_curve_, encoder.loss_curve_, rtol=1e-12)
+
+
+def test_in_one_batch_a_weight_is_repetition(digits):
+    counts = np.random.default_rng(0).integers(0, 4, size=300)
+    encoder = clone(ENCODERS["main"]).set_params(batch_size=2000)
+    repeated = clone(encoder).fit(np.repeat(digits, counts, axis=0))
+    weighted = clone(encoder).fit(digits, sample_weight=counts)
+    assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-9)
+    assert_allclose(
+        weighted.component_frequency_, repeated.component_frequency_, atol=1e-12
+    )
+    assert_allclose(weighted.transform(digits), repeated.transform(digits), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        (-np.ones(300), "Negative values in data passed to `sample_weight`"),
+        (np.zeros(300), "at least one non-zero"),
+        (np.ones(299), r"sample_weight.shape == \(299,\)"),
+        (np.ones((300, 1)), "Sample weights must be 1D"),
+        (np.full(300, np.nan), "Input sample_weight contains NaN"),
+        (np.full(300, "a"), "sample_weight|string"),
+    ],
+)
+def test_bad_weights(weights, match, digits):
+    encoder = clone(ENCODERS["main"])
+    with pytest.raises(ValueError, match=match):
+        encoder.fit(digits, sample_weight=weights)
+    assert not hasattr(encoder, "generator_")
+    with pytest.raises(ValueError, match=match):
+        encoder.partial_fit(digits, sample_weight=weights)
+    encoder.fit(digits)
+    with pytest.raises(ValueError, match=match):
+        encoder.score(digits, sample_weight=weights)
+
+
+def test_weights_of_a_stream(digits):
+    with pytest.raises(ValueError, match="sample_weight needs X as an array"):
+        clone(ENCODERS["main"]).fit(Batches(digits), sample_weight=np.ones(300))
+
+
+def test_metadata_routing(digits):
+    """Weights go through a pipeline and a grid search to fit and to score."""
+    assert has_fit_parameter(SparseGeneratorEncoder, "sample_weight")
+    weights = np.random.default_rng(0).choice([0.0, 1.0, 2.0], size=300)
+    seen = []
+
+    class Watching(SparseGeneratorEncoder):
+        def fit(self, X, y=None, sample_weight=None):
+            seen.append(("fit", sample_weight))
+            return super().fit(X, y, sample_weight)
+
+        def score(self, X, y=None, sample_weight=None):
+            seen.append(("score", sample_weight))
+            return super().score(X, y, sample_weight)
+
+    with config_context(enable_metadata_routing=True):
+        encoder = Watching(**SMALL)
+        encoder.set_fit_request(sample_weight=True)
+        encoder.set_score_request(sample_weight=True)
+        folds = KFold(2)
+        search = GridSearchCV(encoder, {"alpha": [0.1, 0.2]}, cv=folds)
+        search.fit(digits, sample_weight=weights)
+        train, test = next(folds.split(digits))
+        assert_array_equal(seen[0][1], weights[train])
+        assert_array_equal(
+            next(w for name, w in seen if name == "score"), weights[test]
+        )
+        seen.clear()
+        classifier = KNeighborsClassifier()
+        y = np.arange(300) % 3
+        make_pipeline(encoder, classifier).fit(digits, y, sample_weight=weights)
+        assert_array_equal(seen[0][1], weights)
+
+
+class Batches:
+    """An iterable of one batch that begins anew each time."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __iter__(self):
+        return iter([self.X])
+
+
+# Rows that are held out ---------------------------------------------------------------
+
+
+def held_out(n_rows, share):
+    """Return the places of the rows that an encoder of random_state=0 holds out."""
+    seed = derive_seed(draw_seed(0), "validation")
+    return train_test_split(
+        np.arange(n_rows), test_size=round(share * n_rows), random_state=seed
+    )
+
+
+@pytest.mark.parametrize("name", ["main", "VarianceSparseEncoder"])
+def test_the_loss_of_rows_that_are_held_out(name, digits, rng):
+    """It is the energy of the codes that transform infers, weighted."""
+    weights = rng.uniform(0.5, 2, size=300)
+    encoder = clone(ENCODERS[name]).set_params(early_stopping=True, max_iter=1)
+    encoder.fit(digits, sample_weight=weights)
+    _, places = held_out(300, 0.1)
+    x = torch.tensor(digits[places])
+    z = torch.tensor(encoder.transform(digits[places]))
+    energy = (x - encoder.generator_(z)).square().sum(1) / (2 * encoder.sigma_**2)
+    energy = energy.detach() + encoder._make_model().prior.energy(z)
+    expected = np.average(energy, weights=weights[places])
+    assert_allclose(encoder.validation_loss_curve_, [expected], rtol=1e-9)
+
+
+@each_encoder
+def test_training_does_not_see_rows_that_are_held_out(name, digits):
+    encoder = clone(ENCODERS[name]).set_params(
+        early_stopping=True, max_iter=1, validation_fraction=0.25
+    )
+    kept, places = held_out(300, 0.25)
+    assert len(places) == 75
+    other = digits.copy()
+    other[places] = np.random.default_rng(0).uniform(size=(75, 64))
+    one, two = clone(encoder).fit(digits), clone(encoder).fit(other)
+    assert one.loss_curve_ == two.loss_curve_
+    assert one.validation_loss_curve_ != two.validation_loss_curve_
+    assert_array_equal(one.transform(digits), two.transform(digits))
+    if name == "ABPEncoder":
+        assert not one.codes_[places].any()
+        assert one.codes_[kept].all()
+
+
+@pytest.fixture
+def losses_of_held_out_rows(monkeypatch):
+    """Prescribe them: the least is that of the third epoch, or of the first."""
+    losses = [1.0, 5.0, 2.0, 3.0, 4.0, 2.0, 6.0, 3.0]
+    monkeypatch.setattr(
+        _fitting, "_validation_loss", lambda encoder, data: losses[encoder.n_iter_ - 1]
+    )
+
+
+@each_encoder
+def test_the_best_weights_are_kept(name, digits, losses_of_held_out_rows):
+    """A fit that ends at the best epoch has the same weights."""
+    encoder = clone(ENCODERS[name]).set_params(early_stopping=True, max_iter=8)
+    # The first epoch does not count where the schedule is not finished then.
+    slow = {"decay": 0.5, "warmup": 2}
+    names = encoder.get_params()
+    slow = {name: value for name, value in slow.items() if name in names}
+    encoder.set_params(**slow).fit(digits)
+    assert encoder.n_iter_ == 8
+    other = clone(encoder).set_params(max_iter=3 if slow else 1).fit(digits)
+    for one, two in zip(
+        encoder.generator_.parameters(), other.generator_.parameters(), strict=True
+    ):
+        assert torch.equal(one, two)
+    if name != "ABPEncoder":
+        assert_array_equal(encoder.transform(digits), other.transform(digits))
+
+
+def test_fit_stops_where_the_loss_of_held_out_rows_stays(digits):
+    encoder = clone(ENCODERS["main"]).set_params(
+        early_stopping=True, tol=0.01, n_iter_no_change=3, max_iter=200, decay=0.3
+    )
+    losses = encoder.fit(digits).validation_loss_curve_
+    assert 6 < encoder.n_iter_ < 200
+    compared = losses[3:]  # those at the end of the schedule
+    best = np.minimum.accumulate([np.inf, *compared])[:-1]
+    fell = compared < best - 0.01 * np.abs(compared)
+    assert not fell[-3:].any()
+    assert fell[-4]
+
+
+class Interrupt:
+    """Interrupt fit in an epoch."""
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = setup
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch" and context.task_id == 5:
+            raise KeyboardInterrupt
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+
+def test_a_fit_that_is_interrupted_still_knows_the_best_weights(
+    digits, tmp_path, losses_of_held_out_rows
+):
+    encoder = clone(ENCODERS["main"])
+    encoder.set_params(early_stopping=True, max_iter=8, decay=0.5)
+    alone = clone(encoder).fit(digits)
+    with pytest.raises(KeyboardInterrupt):
+        clone(encoder).set_callbacks(Checkpoint(tmp_path), Interrupt()).fit(digits)
+    again = clone(encoder).set_callbacks(Checkpoint(tmp_path)).fit(digits)
+    assert again.validation_loss_curve_ == alone.validation_loss_curve_
+    assert_array_equal(again.transform(digits), alone.transform(digits))
+
+
+def test_what_early_stopping_needs(digits):
+    encoder = clone(ENCODERS["main"]).set_params(early_stopping=True)
+    with pytest.raises(ValueError, match="early_stopping=True needs X as an array"):
+        encoder.fit(Batches(digits))
+    with pytest.raises(ValueError, match="early_stopping=True needs two rows"):
+        encoder.fit(digits[:1])
+    with pytest.raises(ValueError, match="'validation_fraction' parameter"):
+        clone(encoder).set_params(validation_fraction=1.0).fit(digits)
+    share = clone(encoder).set_params(validation_fraction=0.999, sigma=1.0)
+    assert len(share.fit(digits[:3]).validation_loss_curve_) == 3
+    # Without early_stopping, a curve of an earlier fit is gone.
+    assert not hasattr(
+        share.set_params(early_stopping=False).fit(digits), "validation_loss_curve_"
+    )
