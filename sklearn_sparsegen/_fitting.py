@@ -114,33 +114,28 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
         epoch.call_on_fit_task_begin(**arguments)
         with unchanged_on_failure(encoder):
             figures, messages = run_epoch(encoder, data, schedule)
-            watched = encoder.loss_curve_
+            watched = curve = encoder.loss_curve_
             if held_out is not None:
-                watched = [
-                    *getattr(encoder, "validation_loss_curve_", []),
-                    _validation_loss(encoder, held_out),
-                ]
+                watched = getattr(encoder, "validation_loss_curve_", [])
+                watched = [*watched, _validation_loss(encoder, held_out)]
                 encoder.validation_loss_curve_ = watched
         left, tol = schedule.left(encoder.n_iter_), encoder.tol
         encoder._epochs_left -= 1
-        # Those are compared in which no schedule changes the loss.
+        # Losses are compared over the epochs in which no schedule changes them.
         encoder._n_compared += not left
         losses, watched = (
-            curve[len(curve) - encoder._n_compared :]
-            for curve in (encoder.loss_curve_, watched)
+            losses[len(losses) - encoder._n_compared :] for losses in (curve, watched)
         )
-        if (
-            held_out is not None
-            and watched
-            and watched[-1] < min(watched[:-1], default=math.inf)
-        ):
+        is_best = len(watched) > 0 and np.argmin(watched) == len(watched) - 1
+        if held_out is not None and is_best:
             encoder._best = copy_of_networks(encoder)
         converged = tol is not None and _training.loss_has_converged(
             watched, tol, int(encoder.n_iter_no_change)
         )
         # A callback gets a copy of the encoder, and a copy has networks of its own.
         stop = epoch.call_on_fit_task_end(**arguments, reconstruction_attributes={})
-        if not (from_first(stop) or converged or encoder._epochs_left == 0):
+        stop = from_first(stop)
+        if not (stop or converged or encoder._epochs_left == 0):
             continue
         if encoder._best is not None:
             load_networks(encoder, encoder._best)
