@@ -36,17 +36,20 @@ def train_epoch(model, batches, optimizer, draw):
     higher than at the start of inference.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    totals, all_weight, n_steps, all_places, all_codes = {}, 0.0, 0, [], []
+    totals, all_weight, all_places, all_codes, n_missed = {}, 0.0, [], [], -1
     for batch in itertools.chain(batches, itertools.repeat(None)):
         optimizer.zero_grad()
         weight = 0.0  # of the batch of this process, if it has rows left
+        n_missed += batch is None  # the last time it is so there is no step
         if batch is not None:
             rows, x, weights = batch
             loss, figures, (places, codes) = model.loss(x, rows, weights, draw)
             weight, weights = weights.sum().item(), weights.to(loss)
             ((weights * loss).sum() / weight).backward()
-            all_places += places
-            all_codes.append(codes)
+            # Small tensors that are kept would keep the memory of a batch in pieces.
+            if places or not all_codes:
+                all_places += places
+                all_codes.append(codes)
             # The sums stay on the device, because reading one would synchronise a GPU.
             for name, values in figures.items():
                 total = torch.tensordot(double(weights), double(values.detach()), 1)
@@ -55,10 +58,10 @@ def train_epoch(model, batches, optimizer, draw):
         if not weight:  # no process has rows left
             break
         optimizer.step()
-        all_weight, n_steps = all_weight + weight, n_steps + 1
+        all_weight += weight
     add(totals.values())
     means = {name: total / all_weight for name, total in totals.items()}
-    model.end_epoch(means, n_missed=n_steps - len(all_codes))
+    model.end_epoch(means, n_missed)
     return means, (all_places, torch.cat(all_codes))
 
 
