@@ -74,8 +74,9 @@ class Rows:
         if seed is not None:
             np.random.default_rng((seed, epoch)).shuffle(order)
         parts = (order[batch] for batch in gen_batches(self.n_rows, size))
+        on_cpu = _arrays.empty_tensor(self.dtype, "cpu")
         for part, x in zip(parts, self.batches(size, like, order), strict=True):
-            yield self.places[part], x, _arrays.to_tensor(self.weights[part], x.cpu())
+            yield self.places[part], x, _arrays.to_tensor(self.weights[part], on_cpu)
 
     def split(self, share, seed):
         """Return rows to train on, and a random share of the rows to validate on."""

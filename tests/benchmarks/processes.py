@@ -3,8 +3,9 @@
     python tests/benchmarks/processes.py docs/results/processes.txt
 
 Each process has one thread, and the same number of rows of its own, so that two of them
-train on twice the rows. Runs of one process and of two take turns. A step waits for the
-sum of the gradients over all processes, and its time is measured by itself.
+train on twice the rows. Runs of one process, of two, and of two that do not belong
+together, take turns. A step waits for the sum of the gradients over all processes, and
+the time of this sum is measured by itself.
 """
 
 import argparse
@@ -35,7 +36,8 @@ CASES = {
         "settings": {"n_components": 800, "hidden_layer_sizes": (2000, 2000)},
     },
 }
-N_PROCESSES = [1, 2]
+# The sizes of the groups that work at the same time.
+WAYS = {"one": [1], "two": [2], "two without exchange": [1, 1]}
 
 
 def sparse_rows(n_rows, n_features, seed):
@@ -80,16 +82,18 @@ def work(rank, size, case, path, connection):
 
 
 class Processes:
-    """So many processes of one group."""
+    """Processes of groups of the given sizes, which work at the same time."""
 
-    def __init__(self, size, case, folder):
+    def __init__(self, sizes, case, folder):
         context = multiprocessing.get_context("spawn")
         self.connections = []
-        for rank in range(size):
-            here, there = context.Pipe()
-            args = rank, size, case, Path(folder) / f"group-{size}", there
-            context.Process(target=work, args=args, daemon=True).start()
-            self.connections.append(here)
+        for size in sizes:
+            group = Path(tempfile.mkdtemp(dir=folder)) / "group"
+            for rank in range(size):
+                here, there = context.Pipe()
+                args = rank, size, case, group, there
+                context.Process(target=work, args=args, daemon=True).start()
+                self.connections.append(here)
 
     def epoch(self):
         """Return the seconds of the slowest process, of the sums, and their bytes."""
@@ -121,45 +125,42 @@ def main():
         write("medians, smallest and largest in brackets")
         for name, case in CASES.items():
             with tempfile.TemporaryDirectory() as folder:
-                groups = {n: Processes(n, case, folder) for n in N_PROCESSES}
-                times = {n: [] for n in N_PROCESSES}
-                for _ in range(arguments.repeats):
-                    for n, group in groups.items():
-                        times[n].append(group.epoch())
-                for group in groups.values():
+                groups = [Processes(sizes, case, folder) for sizes in WAYS.values()]
+                runs = [
+                    [group.epoch() for group in groups]
+                    for _ in range(arguments.repeats)
+                ]
+                for group in groups:
                     group.end()
-            report(write, name, case, times)
+            write(f"\n{name}")
+            report(write, case["n_rows"], list(zip(*runs, strict=True)))
 
 
-def report(write, name, case, times):
-    write(f"\n{name}")
-    rates = {}
-    for n, runs in times.items():
-        rates[n] = [n * case["n_rows"] / seconds for seconds, _, _ in runs]
-        write(
-            f"  {n} process{'es' * (n > 1)}: {spread(rates[n], ',.0f')} rows a second"
-        )
-    ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
-    write(f"  2 processes against 1: {spread(ratios, '.2f')} times")
-    n_steps = -(-case["n_rows"] // 100)
-    steps = [seconds / n_steps for seconds, _, _ in times[1]]
-    sums = [seconds / n_steps for _, seconds, _ in times[2]]
-    n_bytes = times[2][0][2]
-    shares = [seconds / whole for whole, seconds, _ in times[2]]
-    write(f"  a step of one process: {spread([1000 * s for s in steps], '.1f')} ms")
+def report(write, n_rows, runs):
+    """Write the table for the runs of the three ways."""
+    rates = []
+    for (way, sizes), results in zip(WAYS.items(), runs, strict=True):
+        rates.append([sum(sizes) * n_rows / seconds for seconds, _, _ in results])
+        write(f"  {way:<32} {spread(rates[-1], ',.0f')} rows a second")
+    for way, pair in zip(list(WAYS)[1:], rates[1:], strict=True):
+        ratios = [two / one for one, two in zip(rates[0], pair, strict=True)]
+        write(f"  {way + ', against one':<32} {spread(ratios, '.2f')} times")
+    n_steps = -(-n_rows // 100)
+    steps = [1000 * seconds / n_steps for seconds, _, _ in runs[0]]
+    sums = [1000 * seconds / n_steps for _, seconds, _ in runs[1]]
+    shares = [100 * seconds / whole for whole, seconds, _ in runs[1]]
+    size = runs[1][0][2] / 1e6
+    write(f"  a step of one process: {spread(steps, '.1f')} ms")
     write(
-        f"  the sum of its gradients over 2 processes ({n_bytes / 1e6:.1f} MB): "
-        f"{spread([1000 * s for s in sums], '.2f')} ms, "
-        f"{spread([100 * s for s in shares], '.1f')} % of a step"
+        f"  the sum of the gradients of two ({size:.1f} MB): {spread(sums, '.2f')} ms, "
+        f"{spread(shares, '.1f')} % of their step"
     )
     # In a ring of N processes each sends 2 (N - 1) / N times the gradients, which is
     # once with two processes.
     step, one_sum = statistics.median(steps), statistics.median(sums)
     for n in (8, 64):
         factor = n * step / (step + 2 * (n - 1) / n * one_sum)
-        write(
-            f"  {n} processes at this speed of exchange: {factor:.1f} times, computed"
-        )
+        write(f"  {n} processes with CPUs of their own, computed: {factor:.1f} times")
 
 
 def spread(values, form):
