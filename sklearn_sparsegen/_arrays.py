@@ -6,6 +6,7 @@ of rows are arrays. A tensor `like` has the type and the device of the result.
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn import get_config
 
 
@@ -144,6 +145,65 @@ def to_library_of(X):
         return lambda tensor: tensor.detach().to(device)
     from_dlpack = X.__array_namespace__().from_dlpack
     return lambda tensor: from_dlpack(tensor.detach().to(device))
+
+
+class Collected:
+    """Rows that come part by part, in one tensor, whose memory doubles when it is full.
+
+    Parts that are kept, each a small piece of memory, would lie between the pieces that
+    computations need and give back, so that these could not be joined again.
+    """
+
+    def __init__(self, n_rows=0):
+        self.n_rows = 0
+        self._expected = n_rows
+        self._rows = None
+
+    def append(self, part):
+        """Add rows to the end."""
+        end = self.n_rows + len(part)
+        if self._rows is None:
+            self._rows = part.new_empty(max(self._expected, end), *part.shape[1:])
+        elif end > len(self._rows):
+            full, size = self._rows, max(2 * len(self._rows), end)
+            self._rows = part.new_empty(size, *part.shape[1:])
+            self._rows[: self.n_rows] = full[: self.n_rows]
+        self._rows[self.n_rows : end] = part
+        self.n_rows = end
+
+    def result(self):
+        """Return all rows as a tensor."""
+        is_full = self.n_rows == len(self._rows)
+        return self._rows if is_full else self._rows[: self.n_rows].clone()
+
+
+class CollectedSparse:
+    """Rows that come part by part, as a CSR array."""
+
+    def __init__(self, n_rows=0):
+        self._counts, self._values, self._columns = (
+            Collected(size) for size in (n_rows, 0, 0)
+        )
+
+    @property
+    def n_rows(self):
+        """Number of rows so far."""
+        return self._counts.n_rows
+
+    def append(self, part):
+        """Add rows to the end."""
+        is_active = part != 0
+        self._n_columns = part.shape[1]
+        self._counts.append(is_active.sum(1))
+        self._values.append(part[is_active])
+        self._columns.append(is_active.nonzero()[:, 1].int())
+
+    def result(self):
+        """Return all rows as a SciPy array."""
+        ends = to_array(self._counts.result().cumsum(0))
+        values, columns = self._values.result(), self._columns.result()
+        content = to_array(values), to_array(columns), np.concatenate([[0], ends])
+        return sparse.csr_array(content, shape=(self.n_rows, self._n_columns))
 
 
 def nested_arrays(value):

@@ -159,6 +159,9 @@ class BaseEncoder(
         ValueError
             If X or a parameter is invalid, or if inference or training diverges.
 
+        RuntimeError
+            If another process of a group of `torch.distributed` fails or ends.
+
         KeyboardInterrupt
             If the user interrupts. The encoder then keeps the epochs that were whole,
             and can be used.
@@ -182,7 +185,8 @@ class BaseEncoder(
             data = validated(self, X, not continues, sample_weight)
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
             y = data.X if y is None else y
-            arguments = {"estimator": self, "X": data.X, "y": y}
+            metadata = {"sample_weight": sample_weight}
+            arguments = {"estimator": self, "X": data.X, "y": y, "metadata": metadata}
             held_out = None
             if self.early_stopping:
                 seed = derive_seed(draw_seed(self.random_state), "validation")
@@ -232,14 +236,15 @@ class BaseEncoder(
         data = self._check_data(X)
         model = self._make_model()
         # Only encoders whose codes have exact zeros have this parameter.
-        as_csr, parts = getattr(self, "sparse_output", False), []
+        as_csr = getattr(self, "sparse_output", False)
+        kind = _arrays.CollectedSparse if as_csr else _arrays.Collected
+        codes = kind(data.n_rows)
         batches = infer_batches(model, data, self.batch_size, model.refinement)
         for _, solution in batches:
-            part = finite(solution.z, data.dtype, parts, data.device)
-            parts.append(sparse.csr_array(_arrays.to_array(part)) if as_csr else part)
+            codes.append(finite(solution.z, data.dtype, codes.n_rows, data.device))
+        Z = codes.result()
         if not as_csr:
-            return data.to_library(torch.cat(parts))
-        Z = sparse.vstack(parts, format="csr")
+            return data.to_library(Z)
         share = Z.nnz / math.prod(Z.shape)
         if share > 2 / 3:  # an entry has a value and a column
             message = _messages.DENSE_OUTPUT.format(share=share)
@@ -302,14 +307,17 @@ class BaseEncoder(
                 f"X holds codes of {Z.shape[1]} components, but "
                 f"{type(self).__name__} has n_components={self.n_components_}."
             )
-        like, parts = next(self.generator_.parameters()), []
+        like, results = (
+            next(self.generator_.parameters()),
+            _arrays.Collected(Z.shape[0]),
+        )
         size = _arrays.inference_batch_size(self.batch_size)
         for batch in gen_batches(Z.shape[0], size):
             z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
             result = function(_arrays.to_tensor(z, like))
             dtype, device = _arrays.float_dtype(Z), _arrays.result_device(Z)
-            parts.append(finite(result, dtype, parts, device))
-        return to_library(torch.cat(parts))
+            results.append(finite(result, dtype, results.n_rows, device))
+        return to_library(results.result())
 
     @in_default_modes
     @torch.no_grad()
@@ -340,7 +348,7 @@ class BaseEncoder(
         draw = seeded_noise(seed, like)
         z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
         X = model.likelihood.sample(model.generator(z), draw)
-        return _arrays.to_array(finite(X, _arrays.to_array(X).dtype, []))
+        return _arrays.to_array(finite(X, _arrays.to_array(X).dtype))
 
     def _check_data(self, X):
         """Validate the data and the parameters of a method that infers codes."""

@@ -5,8 +5,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _messages
+from ._arrays import resolve_device
 from ._describe import describe
-from ._distributed import gather, n_processes
+from ._distributed import devices, gather, n_processes
 from ._precision import double
 from ._scale import slopes_at_zero
 from ._solvers import GradientSteps, stable_step_size
@@ -18,6 +19,9 @@ def check_processes(encoder, data):
     """Raise a ValueError in all processes if they do not fit the same model."""
     if n_processes() == 1:
         return
+    device = resolve_device(encoder.device).type
+    if device not in devices():
+        raise ValueError(_messages.NO_BACKEND.format(device=device, devices=devices()))
     parts = encoder.get_params(deep=False)
     for name in ("device", "verbose"):
         del parts[name]
@@ -47,9 +51,9 @@ def check_processes(encoder, data):
 def check_scale(mean, variance, observed, dtype):
     """Raise a ValueError for data outside the range of floats.
 
-    Warn of features of very different variances, and of
-    a mean so large that rounding changes the data, and of features that are NaN in all
-    rows. `mean`, `variance` and share of `observed` values have shape (D,).
+    Warn of features of very different variances, of a mean so large that rounding
+    changes the data, and of features that are NaN in all rows. `mean`, `variance` and
+    share of `observed` values have shape (D,).
     """
     if not observed.all():
         columns = np.flatnonzero(observed == 0)
@@ -157,10 +161,10 @@ def _advice(encoder, factor):
     return advice
 
 
-def finite(tensor, dtype, before, device="cpu"):
+def finite(tensor, dtype, n_before=0, device="cpu"):
     """Return a tensor as float32 or float64, or raise unless all of it is finite.
 
-    `before` are the results for the rows before these.
+    `n_before` is the number of rows before these.
     """
     result = tensor.detach().to(device)
     result = double(result) if dtype == np.float64 else result.float()
@@ -168,8 +172,7 @@ def finite(tensor, dtype, before, device="cpu"):
         as_tuple=True
     )
     if len(failed):
-        failed = failed + sum(part.shape[0] for part in before)
-        rows = _messages.first_of(failed.tolist())
+        rows = _messages.first_of((failed + n_before).tolist())
         raise ValueError(_messages.RESULT_NOT_FINITE.format(rows=rows))
     return result
 

@@ -14,20 +14,31 @@ from sklearn import get_config
 from sklearn.model_selection import train_test_split
 from sklearn.utils import gen_batches, get_tags
 from sklearn.utils.validation import _check_sample_weight, validate_data
+from torch.utils.data import Dataset, IterableDataset
 
 from . import _arrays, _messages
 from ._distributed import gather
 
 _PIECE_BYTES = 2**26  # size of the piece of X that moves to a device at once
+_CHECKED_ROWS = 10_000  # of a tensor, at once
 _HEAD_ROWS = 10_000  # rows of a stream from which its mean and variance are estimated
 
 
 def is_stream(X):
     """Return whether X is an iterable of batches rather than an array of any kind."""
     array_like = "__array__", "shape", "__dataframe__", "__array_interface__", "keys"
-    if isinstance(X, list | tuple | str | bytes) or not hasattr(X, "__iter__"):
+    if isinstance(X, list | tuple):
+        # A list of rows is an array, and a list of arrays of rows is not.
+        return len(X) > 0 and getattr(_rows_of(X[0]), "ndim", 0) == 2
+    if isinstance(X, str | bytes) or not hasattr(X, "__iter__"):
         return False
     return not any(hasattr(X, name) for name in array_like)
+
+
+def _rows_of(batch):
+    """Return the rows of X in a batch: its first part if it has several."""
+    has_parts = isinstance(batch, tuple | list) and len(batch) > 0
+    return batch[0] if has_parts else batch
 
 
 class Rows:
@@ -74,9 +85,9 @@ class Rows:
         if seed is not None:
             np.random.default_rng((seed, epoch)).shuffle(order)
         parts = (order[batch] for batch in gen_batches(self.n_rows, size))
-        on_cpu = _arrays.empty_tensor(self.dtype, "cpu")
+        double = _arrays.empty_tensor("float64", "cpu")
         for part, x in zip(parts, self.batches(size, like, order), strict=True):
-            yield self.places[part], x, _arrays.to_tensor(self.weights[part], on_cpu)
+            yield self.places[part], x, _arrays.to_tensor(self.weights[part], double)
 
     def split(self, share, seed):
         """Return rows to train on, and a random share of the rows to validate on."""
@@ -169,16 +180,21 @@ class Stream:
         iterator = iter(self.X)
         if iterator is self.X:
             raise ValueError(_messages.ONE_PASS)
-        is_empty = True
-        for batch in iterator:
-            is_empty = False
-            if isinstance(batch, tuple | list):
-                batch = batch[0]
+        number = -1
+        for number, batch in enumerate(iterator):
             # Loaders make tensors of whatever they read, so that all become arrays.
-            batch = self._check(_arrays.as_numpy(batch))
+            batch = _arrays.as_numpy(_rows_of(batch))
+            if getattr(batch, "ndim", 0) != 2:
+                kind = f"{type(batch).__name__} of shape {getattr(batch, 'shape', ())}"
+                raise ValueError(_messages.NO_BATCH.format(number=number, kind=kind))
+            try:
+                batch = self._check(batch)
+            except (ValueError, TypeError) as error:
+                text = _messages.BAD_BATCH.format(number=number, error=error)
+                raise type(error)(text) from error
             batch = batch.toarray() if sparse.issparse(batch) else batch
             yield np.ascontiguousarray(batch)
-        if is_empty:
+        if number < 0:
             raise ValueError(_messages.NO_BATCHES)
 
     def batches(self, size, like):
@@ -189,14 +205,19 @@ class Stream:
     def training_batches(self, batch_size, like, seed, epoch):
         """Yield places, rows and weights of each batch, as the stream makes them."""
         # PyTorch's samplers for several processes shuffle by the number of the epoch.
-        for part in (self.X, getattr(self.X, "sampler", None)):
+        parts = [self.X, getattr(self.X, "dataset", None)]
+        for sampler in ("sampler", "batch_sampler"):
+            parts.append(getattr(self.X, sampler, None))
+            parts.append(getattr(parts[-1], "sampler", None))
+        # A loader may hold the same one twice.
+        for part in {id(part): part for part in parts}.values():
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         n_seen = 0
         for batch in self.arrays():
             places, x = n_seen + np.arange(len(batch)), _arrays.to_tensor(batch, like)
             n_seen += len(batch)
-            yield places, x, torch.ones(len(x), dtype=x.dtype)
+            yield places, x, torch.ones(len(x), dtype=torch.float64)
         self.n_rows = n_seen
 
     def split(self, share, seed):
@@ -219,6 +240,8 @@ def validated(encoder, X, reset=False, sample_weight=None):
         rows, reset = _validated_array(encoder, rows, reset), False
         return rows
 
+    if isinstance(X, Dataset) and not isinstance(X, IterableDataset):
+        raise TypeError(_messages.NO_LOADER)
     if is_stream(X):
         if sample_weight is not None:
             raise ValueError(_messages.WEIGHTS_OF_STREAM)
@@ -259,17 +282,24 @@ def checked(X, check, allow_nan=False):
     check(np.broadcast_to(np.float32(0), X.shape), ensure_all_finite=False)
     if X.is_complex() or X.layout != torch.strided:
         raise TypeError(_messages.BAD_TENSOR.format(dtype=X.dtype, layout=X.layout))
-    if X.isinf().any() or not (allow_nan or not X.isnan().any()):
-        raise ValueError(_messages.TENSOR_NOT_FINITE)
+    for piece in X.split(_CHECKED_ROWS):
+        if piece.isinf().any() or not (allow_nan or not piece.isnan().any()):
+            raise ValueError(_messages.TENSOR_NOT_FINITE)
     return X
 
 
 def checked_weights(weights, n_rows):
     """Return the weights of rows as an array, or raise."""
-    weights = _arrays.as_numpy(_arrays.from_array_api(weights))
-    return _check_sample_weight(
-        weights, range(n_rows), dtype=np.float64, ensure_non_negative=True
+    weights = _check_sample_weight(
+        _arrays.as_numpy(_arrays.from_array_api(weights)),
+        np.empty(n_rows),
+        dtype=np.float64,
+        ensure_non_negative=True,
     )
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weights.sum()):
+            raise ValueError(_messages.WEIGHTS_TOO_LARGE)
+    return weights
 
 
 def check_namespace(encoder, X):

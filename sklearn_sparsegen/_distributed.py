@@ -8,6 +8,8 @@ a program of one process the functions return what they are given.
 
 import contextlib
 import functools
+import signal
+import threading
 
 import torch
 import torch.distributed as dist
@@ -17,6 +19,10 @@ from . import _messages
 
 class ProcessError(RuntimeError):
     """Another process of the group has failed, or does not answer."""
+
+
+class ProcessInterrupt(KeyboardInterrupt):
+    """The user has interrupted another process of the group."""
 
 
 def n_processes():
@@ -38,10 +44,10 @@ def fail_together(method):
         try:
             result = method(*args, **kwargs)
             _meet()
-        except ProcessError:
+        except (ProcessError, ProcessInterrupt):
             raise
         except BaseException as error:
-            with contextlib.suppress(ProcessError):
+            with contextlib.suppress(ProcessError, ProcessInterrupt):
                 _meet(error=error)
             raise
         return result
@@ -53,9 +59,10 @@ def gather(value):
     """Return a list of the values of all processes; a value can be any object."""
     if n_processes() == 1:
         return [value]
-    _meet()
     values = [None] * n_processes()
-    _call(dist.all_gather_object, values, value)
+    with _exchange():
+        _meet()
+        dist.all_gather_object(values, value)
     return values
 
 
@@ -63,17 +70,19 @@ def from_first(value):
     """Return the value of process 0."""
     if n_processes() == 1:
         return value
-    _meet()
     values = [value]
-    _call(dist.broadcast_object_list, values, src=0)
+    with _exchange():
+        _meet()
+        dist.broadcast_object_list(values, src=0)
     return values[0]
 
 
 def add(tensors):
     """Replace some tensors by their sums over all processes."""
     if n_processes() > 1:
-        _meet()
-        _add(tensors)
+        with _exchange():
+            _meet()
+            _add(tensors)
 
 
 def average_gradients(parameters, weight):
@@ -84,50 +93,72 @@ def average_gradients(parameters, weight):
     """
     if n_processes() == 1:
         return weight
-    total = _meet(number=weight)
-    if total:
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            parameter.grad *= weight / total
-        _add([parameter.grad for parameter in parameters])
+    parameters = [p for p in parameters if p.requires_grad]
+    with _exchange():
+        total = _meet(number=weight)
+        if total:
+            for parameter in parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                parameter.grad *= weight / total
+            _add([parameter.grad for parameter in parameters])
     return total
 
 
 def _add(tensors):
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    _call(dist.all_reduce, flat)
+    dist.all_reduce(flat)
     sizes = [tensor.numel() for tensor in tensors]
     for tensor, total in zip(tensors, flat.split(sizes), strict=True):
         tensor.copy_(total.view_as(tensor))
 
 
 def _meet(error=None, number=0.0):
-    """Raise a ProcessError if a process has failed, else return the sum of numbers."""
+    """Raise an error if a process has failed, else return the sum of numbers."""
     if n_processes() == 1:
         return number
-    status = torch.tensor(
-        [float(error is not None), float(number)], dtype=torch.float64, device=_device()
-    )
-    _call(dist.all_reduce, status)
-    n_failed, total = status.tolist()
-    if not n_failed:
-        return total
-    texts = [None] * n_processes()
-    text = None if error is None else f"{type(error).__name__}: {error}"
-    _call(dist.all_gather_object, texts, text)
+    status = [float(error is not None), float(number)]
+    with _exchange():
+        status = torch.tensor(status, dtype=torch.float64, device=devices()[0])
+        dist.all_reduce(status)
+        n_failed, total = status.tolist()
+        if not n_failed:
+            return total
+        texts = [None] * n_processes()
+        text = None if error is None else f"{type(error).__name__}: {error}"
+        dist.all_gather_object(texts, text)
     first = next(place for place, text in enumerate(texts) if text is not None)
-    raise ProcessError(_messages.PROCESS_FAILED.format(rank=first, error=texts[first]))
+    text = texts[first].removesuffix(": ")
+    is_interrupt = text.startswith("KeyboardInterrupt")
+    kind = ProcessInterrupt if is_interrupt else ProcessError
+    raise kind(_messages.PROCESS_FAILED.format(rank=first, error=text))
 
 
-def _device():
-    """Return a device whose tensors the group can exchange."""
-    return "cpu" if "cpu:" in dist.get_backend_config() else "cuda"
+def devices():
+    """Return the types of devices whose tensors the group can exchange."""
+    # The text is "cpu:gloo,cuda:nccl" or the like.
+    return [part.split(":")[0] for part in dist.get_backend_config().split(",")]
 
 
-def _call(function, *args, **kwargs):
-    """Call a function of torch.distributed, and say what its errors mean."""
+@contextlib.contextmanager
+def _exchange():
+    """Let an interrupt wait until the end, and say what errors of PyTorch mean.
+
+    A process that leaves an exchange in the middle would leave the others waiting.
+    """
+    interrupts, is_main = [], threading.current_thread() is threading.main_thread()
+    if is_main:
+        handler = signal.signal(signal.SIGINT, lambda *args: interrupts.append(args))
     try:
-        function(*args, **kwargs)
+        yield
+    except ProcessError:
+        raise
     except (RuntimeError, ValueError) as error:
-        raise ProcessError(_messages.PROCESS_LOST.format(error=error)) from error
+        text = str(error).partition("\n")[0]
+        raise ProcessError(_messages.PROCESS_LOST.format(error=text)) from error
+    finally:
+        if is_main:
+            # It is None where another language has set it.
+            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if interrupts and callable(handler):
+        handler(*interrupts[0])

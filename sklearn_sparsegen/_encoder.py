@@ -89,8 +89,8 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     batch_size : "auto" or int, default="auto"
         Number of rows of a batch in training. "auto" is 100, or for fewer than 2,000
-        rows a twentieth of them, but at least 8. Codes do not depend on how many rows
-        are inferred at once, beyond rounding.
+        rows a twentieth of them, but at least 8. A stream has batches of its own. Codes
+        do not depend on how many rows are inferred at once, beyond rounding.
 
     shuffle : bool, default=True
         Whether to visit the rows in a new order in each epoch.
@@ -216,7 +216,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         Mean number of active codes of a row in each epoch: those that are likelier to
         be in the slab than in the spike, which are all under a normal prior.
 
-    component_frequency_ : ndarray of shape (n_components,)
+    component_frequency_ : array of shape (n_components,)
         Share of the rows of the last epoch in which each component was active.
 
     sigma_ : float

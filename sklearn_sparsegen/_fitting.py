@@ -41,6 +41,8 @@ class NoCallbacks:
 def begin(encoder, data, continues):
     """Set the fitted attributes to their values before training, or check them."""
     check_processes(encoder, data)
+    if not encoder.early_stopping:  # a curve of before would not go on
+        vars(encoder).pop("validation_loss_curve_", None)
     if continues:
         check_fixed(encoder)
         _move(encoder)
@@ -113,12 +115,9 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
         epoch = context.subcontext(task_name="epoch")
         epoch.call_on_fit_task_begin(**arguments)
         with unchanged_on_failure(encoder):
-            figures, messages = run_epoch(encoder, data, schedule)
-            watched = curve = encoder.loss_curve_
-            if held_out is not None:
-                watched = getattr(encoder, "validation_loss_curve_", [])
-                watched = [*watched, _validation_loss(encoder, held_out)]
-                encoder.validation_loss_curve_ = watched
+            figures, messages = run_epoch(encoder, data, schedule, held_out)
+        curve = encoder.loss_curve_
+        watched = curve if held_out is None else encoder.validation_loss_curve_
         left, tol = schedule.left(encoder.n_iter_), encoder.tol
         encoder._epochs_left -= 1
         # Losses are compared over the epochs in which no schedule changes them.
@@ -151,7 +150,7 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
     return encoder._fit_warnings
 
 
-def run_epoch(encoder, data, schedule):
+def run_epoch(encoder, data, schedule, held_out=None):
     """Train for one epoch on the data; return its figures and what to warn of."""
     epoch = encoder.n_iter_ + 1
     vars(encoder).update(schedule.at(epoch))
@@ -169,12 +168,15 @@ def run_epoch(encoder, data, schedule):
     active = figures.get("active")
     figures = {name: _arrays.to_array(value) for name, value in figures.items()}
     modules = networks(encoder).values()
-    if not (np.isfinite(figures["loss"]) and _training.weights_are_finite(modules)):
-        raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=epoch))
     shown, results = {"loss": float(figures["loss"])}, {"n_iter_": epoch}
     if "active" in figures:
         results["component_frequency_"] = data.to_library(active)
         shown["n_active"] = float(figures["active"].sum())
+    if held_out is not None:
+        shown["validation_loss"] = _validation_loss(encoder, held_out)
+    is_finite = all(map(math.isfinite, shown.values()))
+    if not (is_finite and _training.weights_are_finite(modules)):
+        raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=epoch))
     for name, value in shown.items():
         curve = f"{name}_curve_"
         results[curve] = [*getattr(encoder, curve, []), value]
@@ -203,7 +205,8 @@ def _validation_loss(encoder, data):
     size = _arrays.inference_batch_size(encoder.batch_size)
     for rows, x, weights in data.training_batches(size, like, None, 0):
         _, figures, _ = model.loss(x, rows, weights, draw)
-        losses, weights = double(figures["loss"]), double(weights.to(like))
+        losses = double(figures["loss"])
+        weights = weights.to(losses)
         total = total + torch.stack([weights @ losses, weights.sum()])
     add([total])
     return (total[0] / total[1]).item()

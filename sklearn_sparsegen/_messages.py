@@ -99,6 +99,20 @@ ONE_PASS = (
 NO_BATCHES = (
     "X has no batches in this pass; pass an iterable that begins anew each time."
 )
+BAD_BATCH = "Batch {number} of X, counted from 0, is not valid: {error}"
+NO_BATCH = (
+    "Batch {number} of X, counted from 0, must be an array of shape (n_rows, "
+    "n_features), or a tuple of which it is the first, got a {kind}; a DataLoader "
+    "makes batches of rows."
+)
+NO_LOADER = (
+    "X is a Dataset, whose items are rows; pass a loader of batches, such as "
+    "torch.utils.data.DataLoader(X, batch_size=100, shuffle=True)."
+)
+NO_EARLY_STOPPING = (
+    "partial_fit takes one epoch, and cannot stop early; set early_stopping=False, or "
+    "call fit."
+)
 NO_CHAINS = (
     "ABPEncoder keeps a chain for each row of X, which the rows of a stream do not "
     "tell; pass X as an array, or use ShortRunEncoder."
@@ -114,6 +128,15 @@ TOO_FEW_TO_VALIDATE = (
 WEIGHTS_OF_STREAM = (
     "sample_weight needs X as an array; let the stream draw rows in proportion to "
     "their weights, for example by torch.utils.data.WeightedRandomSampler."
+)
+WEIGHTS_TOO_LARGE = (
+    "The sum of sample_weight is not finite; divide the weights, as only their ratios "
+    "matter."
+)
+NO_BACKEND = (
+    "device={device!r} cannot take part in this process group, which exchanges tensors "
+    "of {devices} alone; choose another device, or init_process_group with a backend "
+    "for it, such as 'cpu:gloo,cuda:nccl'."
 )
 BAD_TENSOR = (
     "X must be a dense tensor of real numbers, got dtype={dtype} and layout={layout}; "
@@ -131,7 +154,8 @@ PROCESSES_DIFFER = (
 PROCESS_FAILED = "Process {rank} of the group has failed: {error}"
 PROCESS_LOST = (
     "The processes of the group cannot reach each other: one has ended, or has not "
-    "called the same method within the timeout of the group. PyTorch says: {error}"
+    "called the same method within the timeout of the group. All processes of a group "
+    "must call it; look for the first error of any of them. PyTorch says: {error}"
 )
 CHAINS_NOT_SAVED = (
     "Checkpoint cannot save the chains of ABPEncoder where several processes train "

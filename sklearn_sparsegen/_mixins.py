@@ -1,9 +1,8 @@
 """Methods that some encoders have and others do not."""
 
 import numpy as np
-import torch
 
-from . import _arrays
+from . import _arrays, _messages
 from ._checks import finite, warn_of_convergence
 from ._data import checked_weights, validated
 from ._distributed import fail_together
@@ -44,7 +43,11 @@ class PartialFitMixin:
         Raises
         ------
         ValueError
-            If inference diverges, or if the data or a parameter are invalid.
+            If inference diverges, or if the data or a parameter are invalid, as
+            `early_stopping=True` is.
+
+        RuntimeError
+            If another process of a group of `torch.distributed` fails or ends.
 
         Warns
         -----
@@ -56,13 +59,14 @@ class PartialFitMixin:
             greatly in variance or X is too far from zero for its type.
         """
         self._validate_params()
+        if self.early_stopping:
+            raise ValueError(_messages.NO_EARLY_STOPPING)
         with unchanged_on_failure(self):
             is_first_call = not hasattr(self, "generator_")
             schedule = self._make_schedule()
             data = validated(self, X, is_first_call, sample_weight)
             begin(self, data, continues=not is_first_call)
-            if is_first_call:
-                share(self)
+            share(self)
             self._may_go_on = True
             _, messages = run_epoch(self, data, schedule)
         warn_of_convergence(messages)
@@ -113,12 +117,12 @@ class ScoreMixin:
         """
         data = self._check_data(X)
         model = self._make_model()
-        scores = []
+        scores = _arrays.Collected(data.n_rows)
         batches = infer_batches(model, data, self.batch_size, model.refinement)
         for x, solution in batches:
             score = model.log_likelihood(x, solution.z)
-            scores.append(finite(score, np.float64, scores, data.device))
-        return data.to_library(torch.cat(scores))
+            scores.append(finite(score, np.float64, scores.n_rows, data.device))
+        return data.to_library(scores.result())
 
     def score(self, X, y=None, sample_weight=None):
         """Estimate the mean log-likelihood of data.
@@ -139,7 +143,8 @@ class ScoreMixin:
         score : float
             Mean of `score_samples(X)`, in nats per row. Higher is better.
         """
-        scores = _arrays.as_numpy(self.score_samples(X))
+        scores = self.score_samples(X)
+        scores = _arrays.as_numpy(_arrays.from_array_api(scores))
         if sample_weight is None:
             return float(scores.mean())
         weights = checked_weights(sample_weight, len(scores))

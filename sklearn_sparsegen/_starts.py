@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from ._distributed import add, n_processes
+from ._distributed import add, gather, n_processes
 from ._likelihoods import difference
 from ._linear_layers import linear
 from ._precision import cholesky, double
@@ -138,13 +138,16 @@ class CodeMoments(nn.Module):
     def update(self, rows, z, output, weights):
         """Include the codes of a batch and the generator's output."""
         self._posterior = None
-        weight, weights, k = weights.sum().item(), weights.to(z)[:, None], z.shape[1]
+        weight, k = weights.sum().item(), z.shape[1]
+        # All 1 if they are equal, so that what is constant has that very mean.
+        weights = (weights / weights.max()).to(z)[:, None]
+        total = weights.sum()
         self.n_rows = weight + _FADING * self.n_rows
         rate = weight / self.n_rows
         # The covariance within the batch, plus that between the batch and those before.
         # Rounding would drown a difference of raw moments where means are large.
         joint = torch.cat([z, output], dim=1)
-        mean = (weights * joint).sum(0) / weight
+        mean = (weights * joint).sum(0) / total
         joint -= mean
         if not len(self.mean):
             self.mean, self.covariance = (
@@ -152,7 +155,7 @@ class CodeMoments(nn.Module):
                 z.new_zeros(k, len(mean)),
             )
         shift = mean - self.mean
-        self.covariance.lerp_((weights * joint[:, :k]).T @ joint / weight, rate)
+        self.covariance.lerp_((weights * joint[:, :k]).T @ joint / total, rate)
         self.covariance.addr_(shift[:k], shift, alpha=rate * (1 - rate))
         self.mean.lerp_(mean, rate)
 
@@ -163,14 +166,14 @@ class CodeMoments(nn.Module):
             return
         self._posterior = None
         weight = self.n_rows * _FADING**n_missed
-        mean, total = weight * self.mean, self.mean.new_tensor(weight)
-        add([mean, total])
-        total = total.item()
-        shift = self.mean - mean / total
+        total = sum(gather(weight))
+        mean = weight / total * self.mean
+        add([mean])
+        shift = self.mean - mean
         self.covariance.addr_(shift[: len(self.covariance)], shift)
         self.covariance *= weight / total
         add([self.covariance])
-        self.mean, self.n_rows = mean / total, total / n_processes()
+        self.mean, self.n_rows = mean, total / n_processes()
 
     def rescale(self, factor):
         """Multiply the codes seen so far by a factor for each component."""

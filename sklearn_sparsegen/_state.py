@@ -97,31 +97,41 @@ def progress(encoder):
 
     `from_arrays` sets them in an encoder with the same parameters.
     """
+    attributes = _set_by_training(encoder).items()
+    return to_arrays(encoder, {name: _plain(name, value) for name, value in attributes})
+
+
+def _set_by_training(encoder):
+    """Return attributes that are neither parameters nor scikit-learn's, by name."""
     left_out = {*encoder.get_params(deep=False), *_objects(encoder)}
     left_out |= {"_fixed_values", "feature_names_in_"}
-    attributes = {
-        name: _plain(name, value)
+    return {
+        name: value
         for name, value in vars(encoder).items()
         # scikit-learn's own are callbacks and the settings of outputs and metadata.
         if name not in left_out and not name.startswith(_OF_SCIKIT_LEARN)
     }
-    return to_arrays(encoder, attributes)
 
 
 def share(encoder):
     """Give the encoders of all processes the state of that of the first one."""
     if n_processes() == 1:
         return
-    state = from_first(progress(encoder) if rank() == 0 else None)
-    for name in _OF_ROWS:
-        state.pop(name, None)
+    own, attributes = _set_by_training(encoder), {}
+    for name in own.keys() - set(_OF_ROWS):
+        with contextlib.suppress(TypeError):  # of no interest to training
+            attributes[name] = _plain(name, own[name])
+    state = from_first(to_arrays(encoder, attributes))
     if rank():
         from_arrays(encoder, state)
+        for name, value in own.items():
+            if isinstance(value, torch.Tensor) and name in state:
+                setattr(encoder, name, _arrays.to_tensor(state[name], value))
 
 
 def _plain(name, value):
     """Return a value as numbers, texts and arrays of numbers, or raise."""
-    value = _arrays.as_numpy(value)
+    value = _arrays.as_numpy(_arrays.from_array_api(value))
     if isinstance(value, dict):
         return {key: _plain(name, item) for key, item in value.items()}
     if isinstance(value, list | tuple):

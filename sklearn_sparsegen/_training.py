@@ -27,9 +27,9 @@ def train_epoch(model, batches, optimizer, draw):
     """Take one step of the optimiser for each batch (Algorithm 1).
 
     `batches` is any iterable of triples: the places of the rows in the training data,
-    the rows as a tensor, and their weights as one, on the CPU. `draw(*shape)` returns
-    standard normal values. Where several processes train together, each takes a step
-    as long as any of them has a batch.
+    the rows as a tensor, and their weights, above 0, as a tensor of float64 on the CPU.
+    `draw(*shape)` returns standard normal values. Where several processes train
+    together, each takes a step as long as any of them has a batch.
 
     Returns the means over all rows of the figures that `model.loss` returns, as
     tensors, and the places and the codes of the rows of this process whose energy is
@@ -44,15 +44,16 @@ def train_epoch(model, batches, optimizer, draw):
         if batch is not None:
             rows, x, weights = batch
             loss, figures, (places, codes) = model.loss(x, rows, weights, draw)
-            weight, weights = weights.sum().item(), weights.to(loss)
-            ((weights * loss).sum() / weight).backward()
+            weight = weights.sum().item()
+            ((weights / weight).to(loss) * loss).sum().backward()
             # Small tensors that are kept would keep the memory of a batch in pieces.
             if places or not all_codes:
                 all_places += places
                 all_codes.append(codes)
             # The sums stay on the device, because reading one would synchronise a GPU.
             for name, values in figures.items():
-                total = torch.tensordot(double(weights), double(values.detach()), 1)
+                values = double(values.detach())
+                total = torch.tensordot(weights.to(values), values, 1)
                 totals[name] = totals.get(name, 0.0) + total
         weight = average_gradients(parameters, weight)
         if not weight:  # no process has rows left

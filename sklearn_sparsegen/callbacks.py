@@ -65,8 +65,9 @@ class Checkpoint:
     -----
     The name of a file depends on the code of a factory `generator`, but not on that of
     the functions that it calls, and on the versions of this library and of PyTorch. Of
-    a stream of batches it knows the number of features only. A fit on a stream ends
-    with the same result if the order of its batches depends on the epoch alone.
+    a stream of batches it knows the variance of the first 10,000 rows only. A fit on a
+    stream ends with the same result if the order of its batches depends on the epoch
+    alone. Where several processes train together, the first one saves.
 
     Other callbacks see only the epochs that are run, and a parameter that a callback
     changes during `fit` is not saved.
@@ -114,7 +115,7 @@ class Checkpoint:
                 "two fits are the same; set it to an int."
             )
 
-    def on_fit_task_begin(self, estimator, context, *, X=None):
+    def on_fit_task_begin(self, estimator, context, *, X=None, metadata=None):
         """Go on from the file of a fit, if there is one; save the state of an epoch.
 
         Parameters
@@ -127,11 +128,14 @@ class Checkpoint:
 
         X : array-like
             The training data.
+
+        metadata : dict
+            The weights of the rows.
         """
         if context.task_name == "fit":
             if _distributed.n_processes() > 1 and hasattr(estimator, "codes_"):
                 raise ValueError(_messages.CHAINS_NOT_SAVED)
-            name = f"{type(estimator).__name__}-{_digest(estimator, X)}.pt"
+            name = f"{type(estimator).__name__}-{_digest(estimator, X, metadata)}.pt"
             self._paths[estimator] = path = self.folder / name
             if path.exists():
                 estimator.__setstate__(_load(path))
@@ -171,20 +175,23 @@ class Checkpoint:
         return vars(self) | {"_paths": {}}
 
 
-def _digest(estimator, X):
+def _digest(estimator, X, metadata):
     """Return a text that is the same for fits that are the same."""
     parameters = estimator.get_params(deep=False)
     for name in _WITHOUT_EFFECT:
         parameters.pop(name)
     # The seed stands for a RandomState, which has no value of its own.
     parameters["random_state"] = estimator._seed
-    # A stream is not read for this.
-    data = [estimator.n_features_in_]
-    if not _data.is_stream(X):
+    n_processes, is_stream = _distributed.n_processes(), _data.is_stream(X)
+    data = [estimator.n_features_in_, n_processes]
+    if not is_stream:
         data.append(_hash_of_rows(X))
-    n_processes = _distributed.n_processes()
-    if n_processes > 1:  # of whose rows only the first ones are at hand
-        data += [n_processes, estimator._auto_sigma]
+    if metadata["sample_weight"] is not None:
+        weights = _data.checked_weights(metadata["sample_weight"], X.shape[0])
+        data.append(joblib.hash(weights))
+    if is_stream or n_processes > 1:
+        # Of these rows only what had to be known before training is at hand.
+        data += [estimator._auto_sigma, estimator._data_variance]
     before = joblib.hash(_state.progress(estimator)) if estimator.n_iter_ else None
     versions = __version__, torch.__version__
     parts = _describe.describe([type(estimator), parameters]), data, before, versions

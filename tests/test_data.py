@@ -10,7 +10,13 @@ from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+)
 
 from sklearn_sparsegen import SparseGeneratorEncoder, _data, baselines
 
@@ -122,6 +128,19 @@ def test_a_stream_is_as_an_array(name, form, digits):
     )
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_of_batches_is_a_stream(form, kind, digits):
+    """A list of rows is an array, as in scikit-learn."""
+    encoder = clone(ENCODERS["main"]).set_params(batch_size=150, shuffle=False)
+    expected = clone(encoder).fit(digits)
+    batches = kind(map(FORMS[form], (digits[:150], digits[150:])))
+    found = clone(encoder).fit(batches)
+    assert_array_equal(found.transform(batches), expected.transform(digits))
+    rows = clone(encoder).fit(kind(map(kind, digits.tolist())))
+    assert_array_equal(rows.transform(digits), expected.transform(digits))
+
+
 def test_one_pass_is_one_epoch(digits):
     encoder = clone(ENCODERS["main"]).set_params(decay=0.033)
     for n_passes in (1, 2, 3):
@@ -176,6 +195,31 @@ class Endless(IterableDataset):
         return iter([])
 
 
+class CountsEpochs(RandomSampler):
+    def set_epoch(self, epoch):
+        self.epochs = [*getattr(self, "epochs", []), epoch]
+
+
+def test_every_sampler_is_told_the_epoch(digits):
+    digits = digits.copy()  # loaders warn of arrays that cannot be written to
+    encoder, sampler = clone(ENCODERS["main"]), CountsEpochs(digits)
+    encoder.fit(DataLoader(digits, sampler=sampler, batch_size=100))
+    assert sampler.epochs == [0, 1, 2]
+    batches, sampler = BatchSampler(sampler, 100, False), CountsEpochs(digits)
+    batches.sampler = sampler
+    encoder.fit(DataLoader(digits, batch_sampler=batches))
+    encoder.fit(DataLoader(digits, sampler=batches, batch_size=None))
+    assert sampler.epochs == [0, 1, 2] * 2
+
+
+class Numbered:
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def __iter__(self):
+        return iter(self.parts)
+
+
 class OnePass:
     def __init__(self, X):
         self.iterator = iter([X])
@@ -194,10 +238,13 @@ X = np.random.default_rng(0).uniform(size=(40, 5))
         ((part for part in [X]), ValueError, "X is an iterator"),
         (OnePass(X), ValueError, "no batches in this pass"),
         (DataLoader(Endless()), ValueError, "no batches in this pass"),
-        (Batches(X, 20, lambda X: [["a", "b"]]), ValueError, "Expected 2D|string"),
-        (Batches(X, 20, lambda X: X[0]), ValueError, "Expected 2D"),
+        (Batches(X, 20, lambda X: [["a", "b"]]), ValueError, "Batch 0 .* a list"),
+        (Batches(X, 1, lambda X: X[0]), ValueError, r"Batch 0 .* ndarray of shape \(5"),
+        (Batches(X, 20, lambda X: {"x": X}), ValueError, "Batch 0 .* got a dict"),
+        (Numbered(X, X, X[:, 1:]), ValueError, "Batch 2 of X, .* 4 features"),
+        (TensorDataset(torch.tensor(X)), TypeError, "X is a Dataset, .*DataLoader"),
         (Batches(X, 20, lambda X: X * np.inf), ValueError, "infinity"),
-        (Batches(X, 20, lambda X: None), ValueError, "Expected 2D"),
+        (Batches(X, 20, lambda X: None), ValueError, "Batch 0 .* got a NoneType"),
         (Batches(X, 20, lambda X: X * 1j), ValueError, "Complex"),
         (Batches(X, 20, lambda X: X[:0]), ValueError, "0 sample"),
         (map(np.asarray, [X]), ValueError, "X is an iterator"),

@@ -6,8 +6,10 @@ import io
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -23,7 +25,14 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen import (
+    PAPER_SETTINGS,
+    SparseGeneratorEncoder,
+    _checks,
+    _data,
+    baselines,
+)
+from sklearn_sparsegen._random import derive_seed, draw_seed
 from sklearn_sparsegen.callbacks import Checkpoint
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
@@ -365,6 +374,45 @@ def test_warnings_of_inference_tell_the_process(pair):
     assert any(text.startswith("Process 1: Inference did not") for text in first[3])
 
 
+def fit_noted(rank, encoder, data):
+    encoder.note = object()  # of no interest to training
+    return encoder.fit(torch.tensor(data[rank])).component_frequency_
+
+
+def test_tensors_in_a_group(pair):
+    one, other = pair(fit_noted, clone(ENCODERS["main"]), halves(X))
+    assert isinstance(one, torch.Tensor)
+    assert torch.equal(one, other)
+
+
+def validation_losses(rank, encoder, data):
+    """Return the loss of all rows held out, from what each process holds out."""
+    encoder.fit(data[rank])
+    seed = derive_seed(draw_seed(0), "validation")
+    _, held_out = _data.Rows(data[rank]).split(0.1, seed)
+    model, x = encoder._make_model(), torch.tensor(held_out.rows(slice(None)))
+    return encoder.validation_loss_curve_, model.infer(x).energy.sum().item(), len(x)
+
+
+def test_the_loss_of_rows_held_out_is_that_of_all_processes(pair):
+    encoder = clone(ENCODERS["main"]).set_params(early_stopping=True, max_iter=1)
+    (curve, *one), (_, *other) = pair(validation_losses, encoder, [X[:100], X[100:]])
+    assert_allclose(curve, [(one[0] + other[0]) / (one[1] + other[1])], 1e-9)
+
+
+def partial_fit_own_module(rank, encoder, data):
+    encoder.set_params(generator=own_module(rank))
+    if rank:  # what process 1 has learned by itself does not count
+        encoder.n_iter_ = 0
+    return encoder.partial_fit(data[rank])
+
+
+def test_partial_fit_begins_with_the_weights_of_the_first_process(pair):
+    one, other = pair(partial_fit_own_module, clone(ENCODERS["main"]), halves(X))
+    for a, b in zip(one.generator_, other.generator_, strict=True):
+        assert torch.equal(a.weight, b.weight)
+
+
 # Failures -----------------------------------------------------------------------------
 
 
@@ -442,6 +490,90 @@ def changes_rate(rank, encoder, data):
 def test_a_callback_must_not_change_one_process_alone(pair):
     for result in pair(changes_rate, clone(ENCODERS["main"]), halves(X)):
         assert "learning_rate_init differs: 0.1 in process 0" in str(result)
+
+
+class Interrupts(Recorder):
+    """Interrupt the processes in the second epoch, as a terminal does."""
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch" and context.task_id == 1:
+            raise KeyboardInterrupt
+
+
+def fit_interrupted(rank, encoder, data):
+    try:
+        encoder.set_callbacks(Interrupts()).fit(data[rank])
+    except KeyboardInterrupt:
+        return encoder.set_callbacks()
+
+
+def test_an_interrupt_of_one_process_is_one_of_all(pair):
+    """All keep the epochs that were whole, and can go on."""
+    encoder = clone(ENCODERS["main"])
+    encoder.set_params(batch_size=25, shuffle=False, warm_start=True)
+    encoders = pair(fit_interrupted, encoder, halves(X))
+    assert_same(*map(everything, encoders))
+    assert encoders[0].n_iter_ == 1
+    more = pair(fit_each, [e.set_params(max_iter=3) for e in encoders], halves(X))
+    assert_same(*map(everything, more))
+    whole = encoder.set_params(batch_size=50, max_iter=4).fit(X)
+    assert_allclose(more[0].loss_curve_, whole.loss_curve_, 1e-9)
+
+
+def fit_each(rank, encoders, data):
+    return encoders[rank].fit(data[rank])
+
+
+def signal_both(rank, encoder, data):
+    """Process 0 interrupts both, wherever they are, as a terminal does."""
+    first = os.getpid()
+    pids = [None, None]
+    dist.all_gather_object(pids, first)
+    interrupted = 0
+    for _ in range(10):
+        if rank == 0:
+            timer = threading.Timer(
+                0.03, lambda: [os.kill(pid, signal.SIGINT) for pid in pids]
+            )
+            timer.start()
+        try:
+            encoder.set_params(max_iter=1000).fit(data[rank])
+        except (KeyboardInterrupt, RuntimeError):
+            interrupted += 1
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(0.2)
+    return interrupted
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+def test_interrupts_of_all_processes_do_not_hang(tmp_path):
+    pair = Pair(tmp_path, timeout=20)
+    results = pair(signal_both, clone(ENCODERS["main"]), halves(X))
+    pair.close()
+    assert results == [10, 10]
+
+
+class FailsAtTheEnd(Recorder):
+    def teardown(self, estimator, context):
+        raise OSError("the disk is full")
+
+
+def fit_and_fail_at_the_end(rank, encoder, data):
+    return encoder.set_callbacks(FailsAtTheEnd()).fit(data[rank])
+
+
+def test_a_failure_after_the_last_epoch_is_told(pair):
+    first, second = pair(fit_and_fail_at_the_end, clone(ENCODERS["main"]), halves(X))
+    assert isinstance(first, OSError)
+    assert "Process 0 of the group has failed: OSError" in str(second)
+
+
+def test_a_device_that_the_group_cannot_use(monkeypatch):
+    monkeypatch.setattr(_checks, "n_processes", lambda: 2)
+    monkeypatch.setattr(_checks, "devices", lambda: ["cuda"])
+    encoder = clone(ENCODERS["main"]).set_params(device="cpu")
+    with pytest.raises(ValueError, match="device='cpu' cannot take part"):
+        _checks.check_processes(encoder, None)
 
 
 def fit_and_leave(rank, encoder, data):

@@ -141,6 +141,13 @@ def test_arrays_of_other_libraries(name, digits):
         X, Z_strict = map(array_api_strict.asarray, (digits, Z))
         found = [*results(other.fit(X), X, Z_strict), *attributes(other)]
         kind = type(X)
+        if hasattr(other, "score"):
+            weights = array_api_strict.asarray(np.arange(300.0))
+            scores = array.score_samples(digits)
+            assert_allclose(other.score(X), scores.mean())
+            weighted = other.score(X, sample_weight=weights)
+            assert_allclose(weighted, np.average(scores, weights=np.arange(300)))
+        clone(other).fit(X, sample_weight=array_api_strict.ones(300))
         assert all(isinstance(value, kind) for _, value in found)
         with pytest.raises(ValueError, match="must use the same namespace"):
             other.transform(digits)
@@ -186,6 +193,47 @@ def test_a_row_of_weight_zero_is_not_there(name, container, digits):
         assert_allclose(
             zero.score(digits, sample_weight=counts), zero.score(digits[counts > 0])
         )
+
+
+def test_weights_of_a_score(digits, rng):
+    weights = rng.uniform(0.1, 3, size=300)
+    encoder = clone(ENCODERS["main"]).fit(digits)
+    expected = np.average(encoder.score_samples(digits), weights=weights)
+    assert_allclose(encoder.score(digits, sample_weight=weights), expected)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-46, 1e39, 1e300])
+def test_only_the_ratios_of_weights_matter(factor, digits, rng):
+    X = digits.astype(np.float32)
+    weights = rng.uniform(0.1, 3, size=300)
+    weights[100:200] *= 1e-3
+    encoder = clone(ENCODERS["main"]).set_params(batch_size=50, shuffle=False)
+    expected = clone(encoder).fit(X, sample_weight=weights)
+    found = clone(encoder).fit(X, sample_weight=factor * weights)
+    assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-4)
+    with pytest.raises(ValueError, match="sum of sample_weight is not finite"):
+        encoder.fit(X, sample_weight=np.full(300, 1e308))
+
+
+def test_batches_of_tiny_weight_are_steps_too(digits):
+    """Adam makes steps of the same size of them."""
+    weights = np.ones(300)
+    weights[150:] = 1e-200
+    encoder = clone(ENCODERS["main"]).set_params(batch_size=50, shuffle=False)
+    encoder.set_params(max_iter=1).fit(digits.astype(np.float32), sample_weight=weights)
+    state = encoder._optimizer.state_dict()["state"][0]
+    assert state["step"] == 6
+
+
+def test_a_checkpoint_knows_the_weights(digits, tmp_path, rng):
+    encoder = clone(ENCODERS["main"]).set_callbacks(Checkpoint(tmp_path))
+    weights = rng.uniform(0.5, 2, size=300)
+    encoder.fit(digits)
+    found = clone(encoder).set_callbacks(Checkpoint(tmp_path))
+    found.fit(digits, sample_weight=weights)
+    expected = clone(encoder).set_callbacks().fit(digits, sample_weight=weights)
+    assert found.loss_curve_ == expected.loss_curve_
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @each_encoder
@@ -345,7 +393,7 @@ def losses_of_held_out_rows(monkeypatch):
     """Prescribe them: the least is that of the third epoch, or of the first."""
     losses = [1.0, 5.0, 2.0, 3.0, 4.0, 2.0, 6.0, 3.0]
     monkeypatch.setattr(
-        _fitting, "_validation_loss", lambda encoder, data: losses[encoder.n_iter_ - 1]
+        _fitting, "_validation_loss", lambda encoder, data: losses[encoder.n_iter_]
     )
 
 
@@ -410,12 +458,30 @@ def test_a_fit_that_is_interrupted_still_knows_the_best_weights(
     assert_array_equal(again.transform(digits), alone.transform(digits))
 
 
+def test_a_loss_of_held_out_rows_that_is_not_finite(digits, monkeypatch):
+    monkeypatch.setattr(_fitting, "_validation_loss", lambda *arguments: np.nan)
+    encoder = clone(ENCODERS["main"]).set_params(early_stopping=True)
+    with pytest.raises(ValueError, match="Training diverged in epoch 1"):
+        encoder.fit(digits)
+
+
+def test_the_loss_of_held_out_rows_is_printed(digits, capsys):
+    encoder = clone(ENCODERS["main"]).set_params(early_stopping=True, verbose=True)
+    losses = encoder.fit(digits).validation_loss_curve_
+    lines = capsys.readouterr().out.splitlines()
+    assert all(
+        f"validation_loss {x:.6g}" in t for x, t in zip(losses, lines, strict=True)
+    )
+
+
 def test_what_early_stopping_needs(digits):
     encoder = clone(ENCODERS["main"]).set_params(early_stopping=True)
     with pytest.raises(ValueError, match="early_stopping=True needs X as an array"):
         encoder.fit(Batches(digits))
     with pytest.raises(ValueError, match="early_stopping=True needs two rows"):
         encoder.fit(digits[:1])
+    with pytest.raises(ValueError, match="partial_fit takes one epoch"):
+        clone(encoder).partial_fit(digits)
     with pytest.raises(ValueError, match="'validation_fraction' parameter"):
         clone(encoder).set_params(validation_fraction=1.0).fit(digits)
     share = clone(encoder).set_params(validation_fraction=0.999, sigma=1.0)
