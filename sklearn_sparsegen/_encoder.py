@@ -210,7 +210,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     validation_loss_curve_ : list of float
         Mean loss of the rows held out after each epoch, with `early_stopping`, at the
-        codes that `transform` infers.
+        codes that `transform` infers without `threshold`.
 
     n_active_curve_ : list of float
         Mean number of active codes of a row in each epoch: those that are likelier to
