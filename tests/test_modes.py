@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _data, baselines
 from sklearn_sparsegen._arrays import empty_tensor
 from sklearn_sparsegen._precision import cholesky, double
 
@@ -119,6 +119,9 @@ def test_float64_is_used_in_one_place(name, digits, monkeypatch):
     for module in modules:
         path = f"sklearn_sparsegen.{module}.double"
         monkeypatch.setattr(path, lambda tensor: tensor.float())
+    # The weights of rows are float64, and always on the CPU.
+    like = torch.empty(0)
+    monkeypatch.setattr(_data._arrays, "empty_tensor", lambda *arguments: like)
     with Recorder() as recorder:
         codes = encoder.set_params(warm_start=True).fit(X).transform(X)
         encoder.inverse_transform(codes), encoder.sample(3)

@@ -8,11 +8,11 @@ together, take turns. A step waits for the sum of the gradients over all process
 the time of this sum is measured by itself.
 """
 
-import argparse
 import datetime
 import multiprocessing
 import platform
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -24,17 +24,23 @@ import torch.distributed as dist
 
 from sklearn_sparsegen import SparseGeneratorEncoder
 
+MNIST = "MNIST's shape: 784 features, 200 components, 400 hidden units"
+COLOUR = "the paper's for colour: 12,288 features, 800 components, 2,000 + 2,000 units"
+# The features, the rows of a process, the repeats of each way, and the parameters.
 CASES = {
-    "MNIST's shape: 784 features, 200 components, 400 hidden units": {
-        "n_features": 784,
-        "n_rows": 5000,
-        "settings": {},
-    },
-    "the paper's for colour: 12,288 features, 800 components, 2,000 + 2,000 units": {
-        "n_features": 12288,
-        "n_rows": 400,
-        "settings": {"n_components": 800, "hidden_layer_sizes": (2000, 2000)},
-    },
+    f"{MNIST}, batches of 100": (784, 5000, 7, {"max_iter": 3, "batch_size": 100}),
+    f"{MNIST}, batches of 500": (784, 5000, 7, {"max_iter": 3, "batch_size": 500}),
+    f"{COLOUR}, batches of 100": (
+        12288,
+        500,
+        3,
+        {
+            "n_components": 800,
+            "hidden_layer_sizes": (2000, 2000),
+            "max_iter": 1,
+            "batch_size": 100,
+        },
+    ),
 }
 # The sizes of the groups that work at the same time.
 WAYS = {"one": [1], "two": [2], "two without exchange": [1, 1]}
@@ -52,7 +58,8 @@ def sparse_rows(n_rows, n_features, seed):
 
 
 def work(rank, size, case, path, connection):
-    """Send the seconds of an epoch, and those of the sums of gradients in it."""
+    """Send the seconds of a fit, those of its sums of gradients, and their bytes."""
+    n_features, n_rows, _, parameters = case
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     dist.init_process_group(
@@ -62,23 +69,27 @@ def work(rank, size, case, path, connection):
         world_size=size,
         timeout=datetime.timedelta(minutes=5),
     )
-    X = sparse_rows(case["n_rows"], case["n_features"], rank)
-    encoder = SparseGeneratorEncoder(
-        max_iter=1, tol=None, warm_start=True, batch_size=100, random_state=0
-    )
-    encoder.set_params(**case["settings"]).fit(X)
+    X = sparse_rows(n_rows, n_features, rank)
+    encoder = SparseGeneratorEncoder(tol=None, warm_start=True, random_state=0)
+    encoder.set_params(**parameters).fit(X)
     flat = torch.cat([p.detach().ravel() for p in encoder.generator_.parameters()])
-    while connection.recv() == "epoch":
+    while connection.recv() == "fit":
         dist.barrier()
         start = time.perf_counter()
         encoder.fit(X)
         seconds = time.perf_counter() - start
         dist.barrier()
-        n_steps, start = -(-len(X) // 100), time.perf_counter()
-        for _ in range(n_steps):
+        start = time.perf_counter()
+        for _ in range(n_steps(case)):
             dist.all_reduce(torch.zeros(2, dtype=torch.float64))
             dist.all_reduce(flat)
         connection.send((seconds, time.perf_counter() - start, flat.nbytes))
+
+
+def n_steps(case):
+    """Return the number of steps of the optimiser in a fit."""
+    _, n_rows, _, parameters = case
+    return parameters["max_iter"] * -(-n_rows // parameters["batch_size"])
 
 
 class Processes:
@@ -95,10 +106,10 @@ class Processes:
                 context.Process(target=work, args=args, daemon=True).start()
                 self.connections.append(here)
 
-    def epoch(self):
+    def fit(self):
         """Return the seconds of the slowest process, of the sums, and their bytes."""
         for connection in self.connections:
-            connection.send("epoch")
+            connection.send("fit")
         results = [connection.recv() for connection in self.connections]
         return [max(column) for column in zip(*results, strict=True)]
 
@@ -107,12 +118,8 @@ class Processes:
             connection.send("end")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
-    with arguments.path.open("w") as file:
+def main(path):
+    with Path(path).open("w") as file:
 
         def write(text):
             print(text, file=file, flush=True)
@@ -120,34 +127,30 @@ def main():
 
         write(
             f"{platform.machine()}, one thread a process, Gloo, torch "
-            f"{torch.__version__}, batches of 100 rows a process, float32"
+            f"{torch.__version__}, float32"
         )
         write("medians, smallest and largest in brackets")
         for name, case in CASES.items():
             with tempfile.TemporaryDirectory() as folder:
                 groups = [Processes(sizes, case, folder) for sizes in WAYS.values()]
-                runs = [
-                    [group.epoch() for group in groups]
-                    for _ in range(arguments.repeats)
-                ]
+                runs = [[group.fit() for group in groups] for _ in range(case[2])]
                 for group in groups:
                     group.end()
             write(f"\n{name}")
-            report(write, case["n_rows"], list(zip(*runs, strict=True)))
+            report(write, case, list(zip(*runs, strict=True)))
 
 
-def report(write, n_rows, runs):
+def report(write, case, runs):
     """Write the table for the runs of the three ways."""
-    rates = []
+    n_rows, rates = case[1] * case[3]["max_iter"], []
     for (way, sizes), results in zip(WAYS.items(), runs, strict=True):
         rates.append([sum(sizes) * n_rows / seconds for seconds, _, _ in results])
-        write(f"  {way:<32} {spread(rates[-1], ',.0f')} rows a second")
+        write(f"  {way:<33} {spread(rates[-1], ',.0f')} rows a second")
     for way, pair in zip(list(WAYS)[1:], rates[1:], strict=True):
         ratios = [two / one for one, two in zip(rates[0], pair, strict=True)]
-        write(f"  {way + ', against one':<32} {spread(ratios, '.2f')} times")
-    n_steps = -(-n_rows // 100)
-    steps = [1000 * seconds / n_steps for seconds, _, _ in runs[0]]
-    sums = [1000 * seconds / n_steps for _, seconds, _ in runs[1]]
+        write(f"  {way + ', against one':<33} {spread(ratios, '.2f')} times")
+    steps = [1000 * seconds / n_steps(case) for seconds, _, _ in runs[0]]
+    sums = [1000 * seconds / n_steps(case) for _, seconds, _ in runs[1]]
     shares = [100 * seconds / whole for whole, seconds, _ in runs[1]]
     size = runs[1][0][2] / 1e6
     write(f"  a step of one process: {spread(steps, '.1f')} ms")
@@ -169,4 +172,4 @@ def spread(values, form):
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
