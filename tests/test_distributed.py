@@ -290,7 +290,7 @@ def fit_own_module(rank, encoder, data):
     return encoder.set_params(generator=own_module(rank)).fit(data[rank])
 
 
-@pytest.mark.parametrize("seed", [0, None, np.random.RandomState(0)])
+@pytest.mark.parametrize("seed", [None, np.random.RandomState(0)])
 @pytest.mark.parametrize("name", ENCODERS)
 def test_all_processes_have_the_same_model(name, seed, pair):
     encoder = clone(ENCODERS[name]).set_params(random_state=seed, max_iter=2)
@@ -530,7 +530,7 @@ def signal_both(rank, encoder, data):
     pids = [None, None]
     dist.all_gather_object(pids, first)
     interrupted = 0
-    for _ in range(10):
+    for _ in range(5):
         if rank == 0:
             timer = threading.Timer(
                 0.03, lambda: [os.kill(pid, signal.SIGINT) for pid in pids]
@@ -550,7 +550,7 @@ def test_interrupts_of_all_processes_do_not_hang(tmp_path):
     pair = Pair(tmp_path, timeout=20)
     results = pair(signal_both, clone(ENCODERS["main"]), halves(X))
     pair.close()
-    assert results == [10, 10]
+    assert results == [5, 5]
 
 
 class FailsAtTheEnd(Recorder):
