@@ -187,11 +187,7 @@ class BaseEncoder(
             y = data.X if y is None else y
             metadata = {"sample_weight": sample_weight}
             arguments = {"estimator": self, "X": data.X, "y": y, "metadata": metadata}
-            held_out = None
-            if self.early_stopping:
-                seed = derive_seed(draw_seed(self.random_state), "validation")
-                data, held_out = data.split(self.validation_fraction, seed)
-            begin(self, data, continues)
+            data, held_out = begin(self, data, continues)
             self._may_go_on, self._best = False, None
             self._epochs_left, self._n_compared = int(self.max_iter), 0
             context = NoCallbacks()

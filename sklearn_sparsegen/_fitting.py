@@ -39,9 +39,19 @@ class NoCallbacks:
 
 
 def begin(encoder, data, continues):
-    """Set the fitted attributes to their values before training, or check them."""
+    """Set the fitted attributes to their values before training, or check them.
+
+    Returns the rows to train on, and those to validate on or None.
+    """
     check_processes(encoder, data)
-    if not encoder.early_stopping:  # a curve of before would not go on
+    if not continues:
+        encoder._seed = from_first(draw_seed(encoder.random_state))
+    held_out = None
+    if encoder.early_stopping:
+        # With a warm start the same rows are held out again.
+        seed = derive_seed(encoder._seed, "validation")
+        data, held_out = data.split(encoder.validation_fraction, seed)
+    else:  # a curve of before would not go on
         vars(encoder).pop("validation_loss_curve_", None)
     if continues:
         check_fixed(encoder)
@@ -52,6 +62,7 @@ def begin(encoder, data, continues):
     is_sigmoid = encoder.output_activation_ == "sigmoid" and encoder._generator_is_ours
     if is_sigmoid and not data.is_in_unit_interval():
         _messages.warn(_messages.SIGMOID_CANNOT_REACH)
+    return data, held_out
 
 
 def _move(encoder):
@@ -77,7 +88,6 @@ def _initialise(encoder, data):
     if encoder.output_activation == "auto":
         is_unit = data.is_in_unit_interval()
         encoder.output_activation_ = "sigmoid" if is_unit else "identity"
-    encoder._seed = from_first(draw_seed(encoder.random_state))
     encoder.n_components_ = int(encoder.n_components)
     encoder._fixed_values = fixed_values(encoder)
     encoder._generator_is_ours = not callable(encoder.generator)

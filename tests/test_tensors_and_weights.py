@@ -17,26 +17,13 @@ from sklearn.model_selection import GridSearchCV, KFold, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import has_fit_parameter
+from test_data import ENCODERS, SMALL, each_encoder
 
-from sklearn_sparsegen import SparseGeneratorEncoder, _fitting, baselines
+from sklearn_sparsegen import SparseGeneratorEncoder, _fitting
 from sklearn_sparsegen._random import derive_seed, draw_seed
 from sklearn_sparsegen.callbacks import Checkpoint
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
-
-SMALL = {
-    "n_components": 6,
-    "hidden_layer_sizes": (9,),
-    "max_iter": 3,
-    "tol": None,
-    "random_state": 0,
-}
-ENCODERS = {
-    "main": SparseGeneratorEncoder(**SMALL),
-    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
-    "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **SMALL),
-}
-each_encoder = pytest.mark.parametrize("name", ENCODERS)
 
 
 def results(encoder, X, Z):
@@ -472,6 +459,20 @@ def test_the_loss_of_held_out_rows_is_printed(digits, capsys):
     assert all(
         f"validation_loss {x:.6g}" in t for x, t in zip(losses, lines, strict=True)
     )
+
+
+@pytest.mark.parametrize("seed", [None, np.random.RandomState(0)])
+def test_a_warm_start_holds_out_the_same_rows(seed, digits, monkeypatch):
+    """Rows that training has seen must not become rows to validate on."""
+    seen = []
+    monkeypatch.setattr(
+        _fitting, "_validation_loss", lambda _, data: seen.append(data.places) or 1.0
+    )
+    encoder = clone(ENCODERS["main"]).set_params(
+        early_stopping=True, warm_start=True, random_state=seed, max_iter=1
+    )
+    encoder.fit(digits).fit(digits)
+    assert_array_equal(*seen)
 
 
 def test_what_early_stopping_needs(digits):
