@@ -5,11 +5,9 @@ import polars as pl
 import pytest
 from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 
 from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.datasets import load_images
-from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 from sklearn_sparsegen.plotting import ReconstructionDisplay
 
 pytestmark = short_fits
@@ -57,24 +55,6 @@ def test_the_papers_images(data_home, name, shape):
     assert images.X_train.min() == 0
     assert images.X_train.max() == 1
     assert np.prod(images.image_shape) == shape[1]
-
-
-def test_psnr(rng):
-    X, noise = rng.uniform(size=(4, 50)), rng.normal(size=(4, 50))
-    expected = -10 * np.log10((noise**2).mean(axis=1))
-    assert_allclose(peak_signal_noise_ratio(X, X + noise), expected)
-    scaled = peak_signal_noise_ratio(255 * X, 255 * (X + noise), data_range=255)
-    assert_allclose(scaled, expected)
-    assert np.isinf(peak_signal_noise_ratio(X, X)).all()
-    with pytest.raises(ValueError, match="one shape"):
-        peak_signal_noise_ratio(X, X[:1])
-
-
-def test_active_codes(rng):
-    Z = rng.normal(size=(6, 5))
-    expected = [sum(abs(z) > 0.5 for z in row) for row in Z]
-    for codes in (Z, sparse.csr_array(Z), sparse.csr_matrix(Z)):
-        assert_array_equal(active_codes(codes, threshold=0.5), expected)
 
 
 @pytest.mark.filterwarnings("ignore:.*CSR array is larger")
