@@ -1,19 +1,30 @@
 """Each metric against a definition in another form, and scorers where they are used."""
 
+import copy
 import math
+import pickle
 import sys
 from collections import Counter
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import torch
 from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
+from sklearn.decomposition import NMF, PCA, TruncatedSVD
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mean_squared_error
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Binarizer, StandardScaler
 
+from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.metrics import (
     active_codes,
     class_activation,
@@ -21,6 +32,7 @@ from sklearn_sparsegen.metrics import (
     dead_components,
     gini_sparsity,
     hoyer_sparsity,
+    make_encoder_scorer,
     peak_signal_noise_ratio,
     reconstruction_error,
     structural_similarity,
@@ -385,3 +397,221 @@ def test_invalid_classes(function, codes, rng):
         function(codes, rng.normal(size=40))
     with pytest.raises(ValueError, match="NaN"):
         function(codes, [np.nan] + [1.0] * 39)
+
+
+# Scorers ------------------------------------------------------------------------------
+
+SCORERS = {
+    "neg_mean_squared_error": {},
+    "psnr": {"data_range": 2.0},
+    "ssim": {"image_shape": (8, 8), "win_size": 5},
+    "gini_sparsity": {},
+    "hoyer_sparsity": {},
+    "neg_active_codes": {"threshold": 0.5},
+    "neg_dead_components": {"threshold": 2.0},
+    "class_information": {"threshold": 0.1},
+}
+each_scorer = pytest.mark.parametrize(("name", "options"), SCORERS.items(), ids=SCORERS)
+
+
+def expected_score(name, options, X, y, Z, X_hat):
+    return {
+        "neg_mean_squared_error": lambda: -mean_squared_error(X, X_hat),
+        "psnr": lambda: peak_signal_noise_ratio(X, X_hat, **options).mean(),
+        "ssim": lambda: structural_similarity(X, X_hat, **options).mean(),
+        "gini_sparsity": lambda: gini_sparsity(Z).mean(),
+        "hoyer_sparsity": lambda: hoyer_sparsity(Z).mean(),
+        "neg_active_codes": lambda: -(np.abs(Z) > 0.5).sum(axis=1).mean(),
+        "neg_dead_components": lambda: -(np.abs(Z) <= 2).all(axis=0).sum(),
+        "class_information": lambda: class_information(Z, y, **options).mean(),
+    }[name]()
+
+
+@pytest.fixture(scope="module")
+def encoder(digits):
+    settings = {"alpha": 0.3, "decay": 0.7, "max_iter": 3, "tol": None}
+    return SparseGeneratorEncoder(10, random_state=0, **settings).fit(digits)
+
+
+@pytest.fixture(scope="module")
+def classes(digits):
+    return digits[:, 20] > 0.5
+
+
+@each_scorer
+@pytest.mark.filterwarnings("ignore:.*CSR array is larger")
+@pytest.mark.parametrize("output", ["default", "pandas", "polars", "sparse", "tensor"])
+def test_scores_of_encoders(name, options, output, encoder, digits, classes):
+    encoder = copy.deepcopy(encoder)
+    X, y = digits[:50], classes[:50]
+    Z = encoder.transform(X)
+    expected = expected_score(name, options, X, y, Z, encoder.inverse_transform(Z))
+    encoder.set_params(sparse_output=output == "sparse")
+    if output in ("pandas", "polars"):
+        encoder.set_output(transform=output)
+    if output == "tensor":
+        X, y = torch.tensor(X), torch.tensor(y)
+    score = make_encoder_scorer(name, **options)(encoder, X, y)
+    assert isinstance(score, float)
+    assert_allclose(score, expected, rtol=1e-6)
+
+
+@each_scorer
+@pytest.mark.parametrize(
+    "transformer", [PCA(5), TruncatedSVD(5), NMF(5, max_iter=1000)]
+)
+def test_scores_of_other_transformers(name, options, transformer, digits, classes):
+    fitted = clone(transformer).fit(digits)
+    Z = fitted.transform(digits)
+    X_hat = fitted.inverse_transform(Z)
+    expected = expected_score(name, options, digits, classes, Z, X_hat)
+    score = make_encoder_scorer(name, **options)
+    assert_allclose(score(fitted, digits, classes), expected, rtol=1e-9)
+    fitted.set_output(transform="pandas")
+    assert_allclose(score(fitted, digits, classes), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["psnr", "neg_mean_squared_error"])
+def test_pipelines_are_scored_in_the_units_of_their_data(name, digits):
+    frame = pd.DataFrame(16 * digits).add_prefix("pixel ")
+    pipeline = make_pipeline(StandardScaler(), PCA(10)).set_output(transform="pandas")
+    pipeline.fit(frame)
+    scaler, pca = StandardScaler().fit(frame), PCA(10)
+    scaled = scaler.transform(frame)
+    X_hat = scaler.inverse_transform(pca.inverse_transform(pca.fit_transform(scaled)))
+    errors = ((16 * digits - X_hat) ** 2).mean(axis=1)
+    expected = -errors.mean() if name != "psnr" else (-10 * np.log10(errors)).mean()
+    assert_allclose(make_encoder_scorer(name)(pipeline, frame), expected)
+
+
+def test_scores_of_data_with_missing_values(digits, rng):
+    X = np.where(rng.uniform(size=digits.shape) < 0.2, np.nan, digits)
+    encoder = SparseGeneratorEncoder(5, alpha=1.0, max_iter=2, tol=None, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), encoder).fit(X)
+    X_hat = pipeline.inverse_transform(pipeline.transform(X))
+    for pooled in (False, True):
+        score = make_encoder_scorer("psnr", pooled=pooled)(pipeline, X)
+        expected = peak_signal_noise_ratio(X, X_hat, pooled=pooled)
+        assert_allclose(score, np.mean(expected))
+    assert np.isfinite(score)
+
+
+def test_scores_of_sparse_data(digits):
+    svd, X = TruncatedSVD(5).fit(digits), sparse.csr_array(digits)
+    score = make_encoder_scorer("psnr")
+    assert_allclose(score(svd, X), score(svd, digits))
+
+
+@each_scorer
+def test_codes_are_inferred_once(name, options, digits, classes):
+    pca = Mock(wraps=PCA(3).fit(digits))
+    make_encoder_scorer(name, **options)(pca, digits, classes)
+    calls = [call[0] for call in pca.method_calls]
+    needs_images = name in ("neg_mean_squared_error", "psnr", "ssim")
+    assert calls == ["transform", "inverse_transform"][: 1 + needs_images]
+
+
+@each_scorer
+@pytest.mark.parametrize("routing", [False, True])
+def test_cross_validation(name, options, routing, digits, classes):
+    """Several scores at once are those of a search for one."""
+    scorer = make_encoder_scorer(name, **options)
+    alone = cross_validate(PCA(3), digits, classes, cv=2, scoring=scorer)
+    with sklearn.config_context(enable_metadata_routing=routing):
+        scoring = {"ours": scorer, "likelihood": lambda pca, X, y: pca.score(X)}
+        result = cross_validate(PCA(3), digits, classes, cv=2, scoring=scoring)
+    assert_array_equal(result["test_ours"], alone["test_score"])
+    assert np.isfinite(alone["test_score"]).all()
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_a_search_selects_by_the_scorer(routing, digits):
+    scoring = {
+        "psnr": make_encoder_scorer("psnr"),
+        "active": make_encoder_scorer("neg_active_codes"),
+    }
+    encoder = SparseGeneratorEncoder(
+        8, hidden_layer_sizes=(), batch_size=30, max_iter=4, tol=None, random_state=0
+    )
+    best = {}
+    for refit, scorer in scoring.items():
+        grid = {"n_nonzero_coefs": [1, 6]}
+        search = GridSearchCV(encoder, grid, scoring=scoring, refit=refit, cv=2)
+        with sklearn.config_context(enable_metadata_routing=routing):
+            search.fit(digits)
+            assert search.score(digits) == scorer(search.best_estimator_, digits)
+        best[refit] = search.best_params_["n_nonzero_coefs"]
+    assert best == {"psnr": 6, "active": 1}
+
+
+@pytest.mark.parametrize("is_dict", [False, True])
+@pytest.mark.parametrize("routing", [False, True])
+def test_weights_reach_the_encoder_and_not_the_scorer(is_dict, routing, digits):
+    scorer = make_encoder_scorer("psnr")
+    options = {"scoring": {"psnr": scorer} if is_dict else scorer, "refit": "psnr"}
+    weights = np.arange(300) % 2
+    encoder = SparseGeneratorEncoder(
+        4, alpha=1.0, max_iter=1, tol=None, shuffle=False, random_state=0
+    )
+    expected = clone(encoder).fit(digits[weights == 1])
+    with sklearn.config_context(enable_metadata_routing=routing):
+        if routing:
+            encoder.set_fit_request(sample_weight=True).set_score_request(
+                sample_weight=True
+            )
+        search = GridSearchCV(encoder, {"alpha": [1.0]}, cv=2, **options)
+        if routing:
+            search.fit(digits, sample_weight=weights)
+        else:
+            with pytest.warns(UserWarning, match=r"psnr.*not support sample_weight"):
+                search.fit(digits, sample_weight=weights)
+        assert search.score(digits) == scorer(search.best_estimator_, digits)
+    assert_allclose(search.best_estimator_.sigma_, expected.sigma_)
+
+
+@each_scorer
+def test_scorers_are_pickled_copied_and_shown(name, options, digits, classes):
+    scorer = make_encoder_scorer(name, **options)
+    pca = PCA(3).fit(digits)
+    expected = scorer(pca, digits, classes)
+    search = clone(GridSearchCV(pca, {}, scoring=scorer))
+    shown = eval(repr(scorer), {"make_encoder_scorer": make_encoder_scorer})
+    for other in (pickle.loads(pickle.dumps(scorer)), search.scoring, shown):
+        assert other is not scorer
+        assert repr(other) == repr(scorer)
+        assert other(pca, digits, classes) == expected
+    assert repr(make_encoder_scorer("psnr", data_range=255)) == (
+        "make_encoder_scorer('psnr', data_range=255)"
+    )
+
+
+def test_scorers_say_what_an_estimator_lacks(digits, classes):
+    classifier = make_pipeline(PCA(3), LogisticRegression()).fit(digits, classes)
+    for name, options in SCORERS.items():
+        scorer = make_encoder_scorer(name, **options)
+        with pytest.raises(TypeError, match=r"method transform, .*pipeline\[:-1\]"):
+            scorer(classifier, digits, classes)
+        assert np.isfinite(scorer(classifier[:-1], digits, classes))
+    no_inverse = make_pipeline(Binarizer(), PCA(3)).fit(digits)
+    assert np.isfinite(make_encoder_scorer("neg_active_codes")(no_inverse, digits))
+    with pytest.raises(
+        TypeError, match=r"'psnr'.* inverse_transform, .* this Pipeline"
+    ):
+        make_encoder_scorer("psnr")(no_inverse, digits)
+    with pytest.raises(ValueError, match=r"class_information.* needs y"):
+        make_encoder_scorer("class_information")(no_inverse, digits)
+
+
+def test_invalid_scorers():
+    with pytest.raises(ValueError, match=r"name must be one of .*'psnr'.*, got 'pnsr'"):
+        make_encoder_scorer("pnsr")
+    with pytest.raises(TypeError, match=r"'data_rng'; the options of 'psnr' are \['da"):
+        make_encoder_scorer("psnr", data_rng=1)
+    with pytest.raises(TypeError, match="'image_shape'; the options of 'ssim'"):
+        make_encoder_scorer("ssim")
+    with pytest.raises(TypeError, match="X_true"):
+        make_encoder_scorer("psnr", X_true=1)
+    with pytest.raises(ValueError, match="'threshold' parameter of active_codes"):
+        make_encoder_scorer("neg_active_codes", threshold=-1)
+    with pytest.raises(TypeError, match="'threshold'; the options of 'hoyer"):
+        make_encoder_scorer("hoyer_sparsity", threshold=1)

@@ -13,6 +13,7 @@ from ._reconstructions import (
     reconstruction_error,
     structural_similarity,
 )
+from ._scorer import make_encoder_scorer
 
 __all__ = [
     "active_codes",
@@ -21,6 +22,7 @@ __all__ = [
     "dead_components",
     "gini_sparsity",
     "hoyer_sparsity",
+    "make_encoder_scorer",
     "peak_signal_noise_ratio",
     "reconstruction_error",
     "structural_similarity",
