@@ -234,7 +234,7 @@ def test_invalid_images(rng):
     with pytest.raises(ValueError, match=r"image_shape=\(6, 8\) is smaller .*win_size"):
         structural_similarity(X, X, image_shape=(6, 8))
     # The number of channels does not limit the window.
-    structural_similarity(X, X, image_shape=(4, 4, 3), win_size=3)
+    structural_similarity(X, X, image_shape=(4, 6, 2), win_size=3)
     with pytest.raises(ValueError, match="win_size=4 must be odd"):
         structural_similarity(X, X, image_shape=(6, 8), win_size=4)
     for win_size in (1, 3.0, None):
@@ -355,6 +355,12 @@ def test_class_information(codes, labels):
     assert information[2] == 0  # a dead component tells nothing
     assert_allclose(class_information([[0], [1]], ["bag", "shoe"]), math.log(2))
     assert_array_equal(class_information(codes, ["bag"] * 40), np.zeros(6))
+
+
+@pytest.mark.parametrize("function", OF_CLASSES)
+def test_the_threshold_of_the_paper(function):
+    codes, y = [[0.2, 0.21], [0.0, 0.0]], [1, 0]
+    assert_array_equal(function(codes, y), function([[0, 1], [0, 0]], y))
 
 
 @each_form
