@@ -51,6 +51,7 @@ FORMS = {
     "pandas": pd.DataFrame,
     "polars": pl.DataFrame,
     "tensor": torch.from_numpy,
+    "tensor with a gradient": lambda X: torch.from_numpy(X).requires_grad_(),
 }
 each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
