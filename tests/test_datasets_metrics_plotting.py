@@ -7,54 +7,9 @@ from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.plotting import ReconstructionDisplay
 
 pytestmark = short_fits
-
-
-@pytest.fixture
-def small_set(tmp_path, rng):
-    arrays = {
-        "X_train": rng.integers(256, size=(5, 784), dtype=np.uint8),
-        "X_test": rng.integers(256, size=(3, 784), dtype=np.uint8),
-        "y_train": np.arange(5),
-        "y_test": np.arange(3),
-    }
-    np.savez(tmp_path / "mnist.npz", **arrays)
-    return tmp_path, arrays
-
-
-def test_load_images(small_set, monkeypatch):
-    folder, arrays = small_set
-    images = load_images("mnist", data_home=folder)
-    assert images.image_shape == (28, 28)
-    assert images.X_train.dtype == np.float32
-    assert_allclose(images.X_test, arrays["X_test"] / 255, rtol=1e-6)
-    assert_array_equal(images.y_train, arrays["y_train"])
-    monkeypatch.setenv("SPARSEGEN_DATA", str(folder))
-    assert_array_equal(load_images("mnist").X_test, images.X_test)
-
-
-def test_load_images_says_what_is_missing(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=r"name must be one of .*mnist"):
-        load_images("imagenet")
-    with pytest.raises(FileNotFoundError, match=r"svhn\.npz"):
-        load_images("svhn", data_home=tmp_path)
-    monkeypatch.delenv("SPARSEGEN_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"SPARSEGEN_DATA.*mnist\.npz"):
-        load_images("mnist")
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"), [("mnist", (60_000, 784)), ("svhn", (883, 3072))]
-)
-def test_the_papers_images(data_home, name, shape):
-    images = load_images(name, data_home=data_home)
-    assert images.X_train.shape == shape
-    assert images.X_train.min() == 0
-    assert images.X_train.max() == 1
-    assert np.prod(images.image_shape) == shape[1]
 
 
 @pytest.mark.filterwarnings("ignore:.*CSR array is larger")

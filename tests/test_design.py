@@ -59,9 +59,12 @@ ARRAY_LEVEL = {
     "_random",
     "_state",
     "callbacks",
-    "datasets",
     "plotting",
-    *(name for name in FILES if name.startswith(("baselines.", "metrics."))),
+    *(
+        name
+        for name in FILES
+        if name.startswith(("baselines.", "datasets.", "metrics."))
+    ),
 }
 
 
@@ -322,10 +325,10 @@ def test_importing_does_no_work():
     code = (
         "import sys, torch; threads = torch.get_num_threads();"
         "state = torch.random.get_rng_state();"
-        "from sklearn_sparsegen import baselines, metrics, plotting;"
+        "from sklearn_sparsegen import baselines, datasets, metrics, plotting;"
         "unchanged = torch.equal(state, torch.random.get_rng_state());"
         "unchanged &= torch.get_num_threads() == threads;"
-        "optional = {'matplotlib', 'skimage'} & sys.modules.keys();"
+        "optional = {'matplotlib', 'PIL', 'skimage'} & sys.modules.keys();"
         "sys.exit(bool(optional) or not unchanged)"
     )
     subprocess.run([sys.executable, "-OO", "-c", code], check=True)

@@ -9,7 +9,7 @@ from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 
 @pytest.mark.filterwarnings("error")
 def test_mnist_from_few_codes(data_home):
-    images = load_images("mnist", data_home=data_home)
+    images = load_images("mnist", data_home=data_home, download_if_missing=False)
     X_train, X_test = images.X_train[:500], images.X_test[:200]
     settings = PAPER_SETTINGS | {
         "n_components": 100,

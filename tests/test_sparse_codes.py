@@ -213,5 +213,5 @@ def test_sigma_can_be_searched_on_digits(digits, spike_scale):
 
 
 def test_sigma_can_be_searched_on_mnist(data_home):
-    X = load_images("mnist", data_home=data_home).X_train[:200]
-    search_sigma(X, spike_scale=0, n_steps=15)
+    images = load_images("mnist", data_home=data_home, download_if_missing=False)
+    search_sigma(images.X_train[:200], spike_scale=0, n_steps=15)

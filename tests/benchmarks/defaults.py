@@ -71,7 +71,7 @@ def problems(seed):
     yield "sparse factors", X[:1500], y[:1500], X[1500:], y[1500:], factors[1500:]
     for name in "mnist", "fashion_mnist":
         try:
-            images = load_images(name)
+            images = load_images(name, download_if_missing=False)
         except FileNotFoundError as error:
             print(error, file=sys.stderr)
             continue

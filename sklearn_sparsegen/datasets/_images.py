@@ -1,0 +1,164 @@
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import get_data_home
+from sklearn.utils import Bunch
+
+from ._official_files import read_official_files
+from ._openml import OPENML_SETS, fetch_from_openml
+
+_IMAGE_SHAPES = {
+    "mnist": (28, 28),
+    "fashion_mnist": (28, 28),
+    "svhn": (32, 32, 3),
+    "celeba64": (64, 64, 3),
+}
+
+
+def load_images(name, *, data_home=None, download_if_missing=True):
+    """Load a set of images, their pixels in [0, 1].
+
+    A set is one file, `<name>.npz`, in the folder `data_home`. It holds arrays
+    `X_train` and `X_test` of uint8, one image per row in the order height, width,
+    channel, and integer labels `y_train` and `y_test`. In place of the labels, CelebA
+    has `attributes_train` and `attributes_test`, which are -1 or 1, and
+    `attribute_names`.
+
+    The images are not part of this package. If the file is not there, it is made and
+    kept for the next call:
+
+    * MNIST and Fashion-MNIST are downloaded by
+      :func:`~sklearn.datasets.fetch_openml`, which keeps its download in scikit-learn's
+      data folder. The first 60,000 images are for training and the last 10,000 for
+      testing, as in the original files.
+    * SVHN is read from the official files `train_32x32.mat` and `test_32x32.mat`, and
+      CelebA from `img_align_celeba.zip`, `list_attr_celeba.txt` and
+      `list_eval_partition.txt`. Get them from the pages below, under their terms, and
+      put them into `data_home`. Their MD5 sums are checked. In place of the zip file,
+      the folder `img_align_celeba` that it holds may be there; of its images only the
+      number and the size are checked.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion_mnist", "svhn", "celeba64"}
+        The set.
+
+    data_home : path-like, default=None
+        Folder of the files. If None, the environment variable `SPARSEGEN_DATA` names
+        it. Without this variable, it is the folder `sklearn_sparsegen` in
+        :func:`~sklearn.datasets.get_data_home`.
+
+    download_if_missing : bool, default=True
+        Whether MNIST and Fashion-MNIST are downloaded if `<name>.npz` is not there.
+        If False, nothing is downloaded, and a missing file is an error.
+
+    Returns
+    -------
+    images : :class:`~sklearn.utils.Bunch`
+        `X_train` and `X_test`, float32 in [0, 1], of shape (n_samples, n_pixels);
+        `image_shape`; and the other arrays of the file as they are.
+
+    Raises
+    ------
+    ValueError
+        If there is no such set, if the MD5 sum of an official file is another one, if
+        an image cannot be read, or if OpenML's copy is not the set that is expected.
+
+    FileNotFoundError
+        If the files are not there and cannot be downloaded. The message says what to
+        put where.
+
+    ImportError
+        If Pillow, which reads the images of CelebA, is not installed.
+
+    Notes
+    -----
+    The sets, their terms and where they come from:
+
+    .. list-table::
+       :header-rows: 1
+
+       * - name
+         - images for training and testing, pixels
+         - origin
+         - terms
+       * - `mnist`
+         - 60,000 and 10,000; 28 x 28
+         - LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/; [1]_
+         - copyright LeCun and Cortes; commonly given as CC BY-SA 3.0
+       * - `fashion_mnist`
+         - 60,000 and 10,000; 28 x 28
+         - https://github.com/zalandoresearch/fashion-mnist; [2]_
+         - MIT, copyright Zalando SE
+       * - `svhn`
+         - 73,257 and 26,032; 32 x 32 x 3
+         - http://ufldl.stanford.edu/housenumbers/, format 2; [3]_
+         - non-commercial use only
+       * - `celeba64`
+         - 162,770 and 19,962; 64 x 64 x 3
+         - https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html; [4]_
+         - non-commercial research only; the agreement forbids further copying,
+           publishing or distribution outside one site of one organisation
+
+    The label of the digit 0 of SVHN is 0, while it is 10 in the official files. Of
+    CelebA, the centre of 148 x 148 pixels of each aligned image of 178 x 218 pixels is
+    resized to 64 x 64 pixels by Pillow's filter LANCZOS. The official partitions 0 and
+    2 are the images for training and testing; partition 1, for validation, is left out.
+    All of CelebA takes 9 GB of memory as float32. Making its file takes minutes, and
+    making that of MNIST about one.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning
+       applied to document recognition", Proceedings of the IEEE, 1998.
+
+    .. [2] H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for
+       benchmarking machine learning algorithms", arXiv:1708.07747, 2017.
+
+    .. [3] Y. Netzer, T. Wang, A. Coates, A. Bissacco, B. Wu and A. Y. Ng, "Reading
+       digits in natural images with unsupervised feature learning", NIPS workshop,
+       2011.
+
+    .. [4] Z. Liu, P. Luo, X. Wang and X. Tang, "Deep learning face attributes in the
+       wild", ICCV, 2015.
+
+    Examples
+    --------
+    >>> from sklearn_sparsegen.datasets import load_images
+    >>> images = load_images("mnist")  # doctest: +SKIP
+    >>> images.X_train.shape, images.image_shape  # doctest: +SKIP
+    ((60000, 784), (28, 28))
+    """
+    if name not in _IMAGE_SHAPES:
+        raise ValueError(f"name must be one of {sorted(_IMAGE_SHAPES)}, got {name!r}.")
+    folder = data_home or os.environ.get("SPARSEGEN_DATA")
+    folder = Path(folder or Path(get_data_home(), "sklearn_sparsegen")).expanduser()
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        if name in OPENML_SETS:
+            arrays = fetch_from_openml(name, path, download_if_missing)
+        else:
+            arrays = read_official_files(name, folder)
+        _save(arrays, path)
+    with np.load(path, allow_pickle=False) as file:
+        images = Bunch(**file, image_shape=_IMAGE_SHAPES[name])
+    for key in ("X_train", "X_test"):
+        images[key] = images[key].astype(np.float32)
+        images[key] /= 255
+    return images
+
+
+def _save(arrays, path):
+    """Write a file in one step: it is whole, or it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
