@@ -61,8 +61,7 @@ ARRAY_LEVEL = {
     "callbacks",
     "datasets",
     "metrics",
-    "plotting",
-    *(name for name in FILES if name.startswith("baselines.")),
+    *(name for name in FILES if name.startswith(("baselines.", "plotting."))),
 }
 
 
