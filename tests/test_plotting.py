@@ -135,6 +135,9 @@ def test_reconstruction_of_images(encoder, digits):
         (lines,) = column[2].collections
         heights = [segment[:, 1] for segment in lines.get_segments()]
         assert_allclose(heights, [(0, z) for z in code])
+        low, high = column[2].get_ylim()
+        assert low == 0
+        assert high > codes.max()
         assert column[2].get_title() == f"{(code != 0).sum()} of 12"
         assert {ax.images[0].get_clim() for ax in column[:2]} == {(0, 1)}
     labels = [ax.get_ylabel() for ax in display.axes_[:, 0]]

@@ -171,12 +171,15 @@ default=None
             self._plot_table(ax)
         else:
             self._plot_images(ax)
+        low, high = min(self.codes.min(), 0), max(self.codes.max(), 0)
+        margin = 0.05 * (high - low) or 1.0
+        limits = low - margin * (low < 0), high + margin
         for ax, code in zip(self.axes_[-1], self.codes, strict=True):
             ax.vlines(range(len(code)), 0, code, linewidth=1, color="C0")
             title = f"{np.count_nonzero(code)} of {len(code)}"
             ax.set_title(title, fontsize="small")
             ax.axhline(0, color="0.6", linewidth=0.6)
-            ax.set(xticks=[], ylim=(min(self.codes.min(), 0), None))
+            ax.set(xticks=[], ylim=limits)
             strip(ax)
         self.axes_[-1, 0].set_ylabel("code", fontsize="small")
         self.axes_[-1, 0].set_xlabel("component", loc="left", fontsize="small")
