@@ -59,11 +59,10 @@ ARRAY_LEVEL = {
     "_random",
     "_state",
     "callbacks",
-    "plotting",
     *(
         name
         for name in FILES
-        if name.startswith(("baselines.", "datasets.", "metrics."))
+        if name.startswith(("baselines.", "datasets.", "metrics.", "plotting."))
     ),
 }
 

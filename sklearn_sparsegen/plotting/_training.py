@@ -1,0 +1,188 @@
+"""TrainingDisplay: the history of a fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._shared import canvas, last_step, strip
+
+_WHY_IT_RISES = (
+    "While alpha falls (shaded), an active code costs more,\n"
+    "so the loss may rise although the weights get better."
+)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TrainingDisplay:
+    r"""Loss, alpha and number of active codes in each epoch of a fit.
+
+    The loss is the energy :math:`|x - G(z)|^2 / (2 \sigma^2) - \log p(z)`, in which an
+    active code costs :math:`\log((1 - \alpha) / \alpha)` nats. Training lowers alpha in
+    each epoch until it reaches its end, so that codes get dearer and the loss may rise
+    although the weights get better. These epochs are shaded; compare losses after them.
+    Encoders without alpha have their loss and, where it is known, the number of active
+    codes alone. :meth:`from_estimator` makes the display.
+
+    Parameters
+    ----------
+    loss : array-like of shape (n_epochs,)
+        Mean loss of a row in each epoch.
+
+    alpha : array-like of shape (n_epochs,), default=None
+        The value of alpha in each epoch. None: there is no alpha.
+
+    n_active : array-like of shape (n_epochs,), default=None
+        Mean number of active codes of a row in each epoch. None: it is not known.
+
+    validation_loss : array-like, default=None
+        Mean loss of rows held out, in the last epochs. None: no rows were held out.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes of shape (n_curves,)
+        The axes of the loss and, where there are any, of alpha and of active codes.
+
+    figure_ : Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    RateDistortionDisplay : Reconstruction against the number of active codes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_sparsegen import SparseGeneratorEncoder
+    >>> from sklearn_sparsegen.plotting import TrainingDisplay
+    >>> X = load_digits().data[:100]
+    >>> encoder = SparseGeneratorEncoder(10, alpha=0.9, tol=None, max_iter=5).fit(X)
+    >>> TrainingDisplay.from_estimator(encoder).frame()["alpha"].tolist()
+    [0.967, 0.934, 0.901, 0.9, 0.9]
+    """
+
+    loss: object
+    alpha: object = None
+    n_active: object = None
+    validation_loss: object = None
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the history of a fitted encoder.
+
+        Parameters
+        ----------
+        estimator : fitted encoder, or pipeline that ends in one
+            Anything with `loss_curve_`.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; its area is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : TrainingDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the encoder has no history, or if `alpha`, `alpha_init` or `decay` have
+            other values than in `fit`, so that alpha in past epochs is not known.
+        """
+        encoder = last_step(estimator)
+        loss = getattr(encoder, "loss_curve_", None)
+        if not loss:
+            raise ValueError(
+                f"{type(encoder).__name__} has no loss_curve_; fit it, or pass an "
+                "encoder that is trained in epochs."
+            )
+        return cls(
+            loss=loss,
+            alpha=_alpha_of_epochs(encoder, len(loss)),
+            n_active=getattr(encoder, "n_active_curve_", None),
+            validation_loss=getattr(encoder, "validation_loss_curve_", None),
+        ).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; its area is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : TrainingDisplay
+            This display.
+        """
+        curves = {
+            "loss": self.loss,
+            "alpha": self.alpha,
+            "active codes\nper row": self.n_active,
+        }
+        curves = {name: curve for name, curve in curves.items() if curve is not None}
+        heights = [2, *[1] * (len(curves) - 1)]
+        area, self.figure_ = canvas(ax, (6.4, 0.6 + 1.3 * sum(heights)))
+        self.axes_ = area.subplots(
+            len(curves),
+            sharex=True,
+            squeeze=False,
+            gridspec_kw={"height_ratios": heights},
+        )[:, 0]
+        for ax, (name, curve) in zip(self.axes_, curves.items(), strict=True):
+            ax.plot(self._epochs(curve), curve, color="C0", label="training rows")
+            ax.set_ylabel(name)
+            strip(ax)
+        loss_ax = self.axes_[0]
+        if self.validation_loss is not None:
+            epochs = self._epochs(self.validation_loss)
+            loss_ax.plot(epochs, self.validation_loss, color="C1", label="held out")
+            loss_ax.legend(fontsize="small", frameon=False)
+        self.axes_[-1].set_xlabel("epoch")
+        n_falling = 0 if self.alpha is None else np.count_nonzero(np.diff(self.alpha))
+        if n_falling:
+            for ax in self.axes_:
+                ax.axvspan(1, 1 + n_falling, color="0.93", zorder=0)
+            loss_ax.set_title(_WHY_IT_RISES, fontsize="small", loc="left")
+        area.suptitle("Training")
+        return self
+
+    def frame(self):
+        """Return the data of the display as a table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A line for each epoch, with the columns `epoch`, `loss` and, where there are
+            any, `alpha`, `n_active` and `validation_loss`.
+        """
+        import pandas as pd
+
+        names = "loss", "alpha", "n_active", "validation_loss"
+        curves = {name: getattr(self, name) for name in names}
+        frame = pd.DataFrame({"epoch": self._epochs(self.loss)})
+        for name, curve in curves.items():
+            if curve is not None:
+                epochs = self._epochs(curve)
+                frame[name] = pd.Series(curve, index=epochs - 1)
+        return frame
+
+    def _epochs(self, curve):
+        """Return the epochs, from 1, of a curve, which may begin after the first."""
+        n_epochs = len(self.loss)
+        return np.arange(n_epochs - len(curve), n_epochs) + 1
+
+
+def _alpha_of_epochs(encoder, n_epochs):
+    """Return alpha in each epoch, or None if an encoder does not use it."""
+    if not hasattr(encoder, "alpha_") or encoder.n_nonzero_coefs is not None:
+        return None
+    schedule = encoder._make_schedule()
+    alpha = [schedule.at(epoch)["alpha_"] for epoch in range(1, n_epochs + 1)]
+    if alpha[-1] != encoder.alpha_:
+        raise ValueError(
+            f"alpha_={encoder.alpha_} was not reached by the present parameters alpha="
+            f"{encoder.alpha}, alpha_init={encoder.alpha_init} and decay="
+            f"{encoder.decay}; set them as they were in fit."
+        )
+    return alpha

@@ -1,0 +1,251 @@
+"""TraversalDisplay: one component of a code changes, and the others stay."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._docs import describe_like
+from .._parameters import check_count
+from ._shared import (
+    DEVIATIONS,
+    RowDisplay,
+    as_rows,
+    canvas,
+    choose,
+    generate,
+    grid_shape,
+    hide,
+    image_size,
+    infer,
+    row_settings,
+    strip,
+    table,
+)
+
+_MAX_LINES = 5  # features of a table that are drawn for a component
+
+
+@describe_like(RowDisplay)
+@dataclass(kw_only=True, eq=False, repr=False)
+class TraversalDisplay(RowDisplay):
+    """What the generator makes of a code of which one component changes.
+
+    For one row of data, a component of its code takes values from zero to the largest
+    that it has in the data, while the others stay as they are, as in Figure 4 of the
+    paper. For codes with signs, the values are from minus the largest absolute value to
+    plus this value. :meth:`from_estimator` makes the display.
+
+    Each component has a row of images, the first of which is restored from the code
+    itself. Of a table, lines show the five features that change most, in standard
+    deviations from their means; a dashed line is at the code itself.
+
+    Parameters
+    ----------
+    components : ndarray of shape (n_shown,)
+        Indices of the components.
+
+    values : ndarray of shape (n_shown, n_values)
+        The values that each component takes.
+
+    X_generated : ndarray of shape (n_shown, n_values, n_features)
+        What the generator makes, in units of X.
+
+    code : ndarray of shape (n_components,)
+        The code of the row.
+
+    x_restored : ndarray of shape (n_features,)
+        What the generator makes of the code itself.
+
+    row : int, default=0
+        Place of the row in the data, for the title.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes
+        Of images, the shape is (n_shown, 1 + n_values). A table has one axes for each
+        component, in rows and columns.
+
+    figure_ : Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    ComponentDisplay : What each component changes on its own.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_sparsegen import SparseGeneratorEncoder
+    >>> from sklearn_sparsegen.plotting import TraversalDisplay
+    >>> X = load_digits().data[:100] / 16
+    >>> encoder = SparseGeneratorEncoder(10, alpha=1.0, tol=None, max_iter=5).fit(X)
+    >>> display = TraversalDisplay.from_estimator(
+    ...     encoder, X, components=3, image_shape=(8, 8)
+    ... )
+    >>> display.X_generated.shape
+    (3, 7, 64)
+    """
+
+    components: object
+    values: object
+    X_generated: object
+    code: object
+    x_restored: object
+    row: int = 0
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, *, row=0, components=5, n_values=7, image_shape=None, ax=None
+    ):
+        """Infer codes, change components of one of them, and draw.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            Anything with `transform` and `inverse_transform`.
+
+        X : {array-like, sparse array} of shape (n_samples, n_features)
+            Data, whose codes tell how large each component becomes, and whether codes
+            have signs.
+
+        row : int, default=0
+            Place in X of the row whose code is changed.
+
+        components : int or array-like of int, default=5
+            Largest number of components to change, those whose codes in this row are
+            largest in absolute value; or the indices of those to change.
+
+        n_values : int, default=7
+            Number of values that each component takes.
+
+        image_shape : tuple of int, default=None
+            Shape of an image, (height, width) or (height, width, channels) with 1 or 3
+            channels. None draws features of a table.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; its area is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : TraversalDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the row has no active code, a component is zero in all rows of X, there
+            is no such row, or `image_shape` does not match the features.
+        """
+        check_count(n_values, "n_values")
+        rows = as_rows(X)
+        settings = row_settings(estimator, rows, image_shape)
+        if not 0 <= row < len(rows):
+            raise ValueError(f"row must be in 0..{len(rows) - 1}, got {row}.")
+        Z = infer(estimator, X)
+        code, largest = Z[row], abs(Z).max(axis=0)
+        is_count = np.ndim(components) == 0
+        if is_count and not code.any():
+            raise ValueError(
+                f"Row {row} of X has no active code; choose another row, or give the "
+                "indices of components."
+            )
+        chosen = choose(components, abs(code) if is_count else largest)
+        start = -1.0 if (Z < 0).any() else 0.0
+        values = largest[chosen, None] * np.linspace(start, 1, n_values, dtype=Z.dtype)
+        codes = np.tile(code, (len(chosen), n_values, 1))
+        codes[np.arange(len(chosen)), :, chosen] = values
+        x_restored, *generated = generate(
+            estimator, np.vstack([code, *codes.reshape(-1, len(code))])
+        )
+        return cls(
+            components=chosen,
+            values=values,
+            X_generated=np.reshape(generated, (*values.shape, -1)),
+            code=code,
+            x_restored=x_restored,
+            row=row,
+            **settings,
+        ).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw what the generator makes.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; its area is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : TraversalDisplay
+            This display.
+        """
+        if self.image_shape is None:
+            area = self._plot_table(ax)
+        else:
+            area = self._plot_images(ax)
+        area.suptitle(f"Row {self.row}: one code changes, the others stay")
+        return self
+
+    def frame(self):
+        """Return the data of the display as a table.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A line for each feature at each value of each component, with the columns
+            `component`, `code`, `feature` and `value`, in units of X.
+        """
+        return table(
+            {
+                "component": np.asarray(self.components)[:, None, None],
+                "code": np.asarray(self.values)[:, :, None],
+                "feature": self._names(len(self.x_restored)),
+                "value": self.X_generated,
+            }
+        )
+
+    def _plot_images(self, ax):
+        n, n_values = self.values.shape
+        width, height = image_size(self.image_shape, 1.1)
+        size = (n_values + 1) * width + 0.9, n * (height + 0.22) + 0.5
+        area, self.figure_ = canvas(ax, size)
+        self.axes_ = area.subplots(n, n_values + 1, squeeze=False)
+        for axes, j, values, images in zip(
+            self.axes_, self.components, self.values, self.X_generated, strict=True
+        ):
+            self._draw_image(axes[0], self.x_restored)
+            axes[0].set_title(f"inferred: {self.code[j]:.2f}", fontsize="small")
+            axes[0].set_ylabel(f"code {j}", fontsize="small")
+            for ax, value, image in zip(axes[1:], values, images, strict=True):
+                self._draw_image(ax, image)
+                ax.set_title(f"{value:.2f}", fontsize="small")
+        return area
+
+    def _plot_table(self, ax):
+        n = len(self.components)
+        names = self._names(len(self.x_restored))
+        n_rows, n_columns = grid_shape(n, 3)
+        size = 4.6 * n_columns + 0.4, 2.5 * n_rows + 0.6
+        area, self.figure_ = canvas(ax, size)
+        self.axes_ = area.subplots(n_rows, n_columns, squeeze=False)
+        lines = self._scaled(self.X_generated)
+        for ax, j, values, features in zip(
+            self.axes_.flat, self.components, self.values, lines, strict=False
+        ):
+            order = np.argsort(-np.ptp(features, axis=0), kind="stable")
+            for feature in order[:_MAX_LINES]:
+                ax.plot(values, features[:, feature], label=names[feature])
+            ax.axvline(self.code[j], color="0.5", linestyle="--", linewidth=0.8)
+            ax.set_xlabel(f"code {j}", fontsize="small")
+            ax.legend(
+                loc="center left",
+                bbox_to_anchor=(1, 0.5),
+                fontsize="small",
+                frameon=False,
+                handlelength=1,
+            )
+            strip(ax)
+        hide(self.axes_.flat[n:])
+        area.supylabel(DEVIATIONS, fontsize="small")
+        return area
