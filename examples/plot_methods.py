@@ -11,7 +11,8 @@ how many codes are active, and how accurate a linear classifier of the codes is.
 # All methods have 64 components. The nonlinear methods have 200 hidden units. They have
 # the same noise, a sigmoid output and the same number of epochs, except for the
 # defaults of this library. Langevin dynamics uses the largest step size that is stable
-# here.
+# here. The TopK autoencoder has its own defaults too, with linear networks, and as many
+# active codes as the dictionary.
 
 import time
 
@@ -27,6 +28,7 @@ from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen.baselines import (
     ABPEncoder,
     ShortRunEncoder,
+    TopKEncoder,
     VAEEncoder,
     VarianceSparseEncoder,
     VSCEncoder,
@@ -64,6 +66,7 @@ methods = {
     "beta-VAE": VAEEncoder(**common, beta=4.0),
     "VSC": VSCEncoder(**sparse),
     "variance": VarianceSparseEncoder(**common, n_steps=10),
+    "TopK": TopKEncoder(64, n_nonzero_coefs=12, random_state=0),
     "PCA": PCA(64, random_state=0),
     "dictionary": MiniBatchDictionaryLearning(
         64, batch_size=50, transform_n_nonzero_coefs=12, random_state=0

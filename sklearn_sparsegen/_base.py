@@ -30,11 +30,9 @@ from ._parameters import (
     COUNT,
     NON_NEGATIVE,
     OPEN_SHARE,
-    check_count,
     parameter,
     parameters,
 )
-from ._random import derive_seed, draw_seed, seeded_noise
 from ._scale import fix_slopes
 from ._state import from_arrays, share, to_arrays, unchanged_on_failure
 
@@ -79,6 +77,7 @@ class BaseEncoder(
     # MNIST sigma is then 0.3, as in the paper.
     _signal_to_noise = 600
     _infers_through_generator = True
+    _codes_depend_on_sigma = True
 
     @abstractmethod
     def _make_model(self, X=None):
@@ -314,37 +313,6 @@ class BaseEncoder(
             dtype, device = _arrays.float_dtype(Z), _arrays.result_device(Z)
             results.append(finite(result, dtype, results.n_rows, device))
         return to_library(results.result())
-
-    @in_default_modes
-    @torch.no_grad()
-    def sample(self, n_samples=1):
-        """Sample data from the model (Eq. 2): codes from the prior, noise added.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            `G(z) + sigma * e`; an integer `random_state` gives the same rows each time.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If n_samples is not an integer above 0, or if a result is not finite.
-        """
-        check_is_fitted(self)
-        self._validate_params()
-        check_count(n_samples, "n_samples")
-        model = self._make_model()
-        like = next(self.generator_.parameters())
-        seed = derive_seed(draw_seed(self.random_state), "sample")
-        draw = seeded_noise(seed, like)
-        z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
-        X = model.likelihood.sample(model.generator(z), draw)
-        return _arrays.to_array(finite(X, _arrays.to_array(X).dtype))
 
     def _check_data(self, X):
         """Validate the data and the parameters of a method that infers codes."""

@@ -100,13 +100,13 @@ def check_result(encoder, data, figures, losses):
             messages.append(_messages.NO_SLOPE)
         elif figures["empty"] > 0.5:
             message = _messages.EMPTY_CODES.format(
-                share=figures["empty"], advice=_advice(encoder, 0.5)
+                share=figures["empty"], advice=_advice(encoder, 0.5, rate)
             )
             messages.append(message)
         # As long as a schedule goes on, and without a spike, codes may be dense.
         elif share > 0.9 and losses and _alpha(encoder) < 0.5:
             message = _messages.DENSE_CODES.format(
-                share=share, advice=_advice(encoder, 2.0)
+                share=share, advice=_advice(encoder, 2.0, rate)
             )
             messages.append(message)
         elif n_used < k / 10:
@@ -148,8 +148,13 @@ def _alpha(encoder):
     return getattr(encoder, "alpha", 1.0)
 
 
-def _advice(encoder, factor):
-    """Return the advice to multiply sigma, and to divide alpha where it acts."""
+def _advice(encoder, factor, rate):
+    """Return the advice to multiply sigma, and to divide alpha where it acts.
+
+    Where codes do not depend on sigma, it is to lower the learning rate to `rate`.
+    """
+    if not encoder._codes_depend_on_sigma:
+        return f"reduce learning_rate_init (try {rate:.2g})"
     verbs = ("reduce", "increase") if factor < 1 else ("increase", "reduce")
     sigma, auto = encoder.sigma_ * factor, encoder._auto_sigma
     if auto and (auto < sigma if factor < 1 else auto > sigma):

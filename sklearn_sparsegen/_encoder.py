@@ -14,6 +14,7 @@ from ._parameters import (
     POSITIVE,
     SHARE,
     ZERO,
+    check_limit,
     parameter,
     parameters,
 )
@@ -298,11 +299,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     def _validate_params(self):
         super()._validate_params()
-        limit, k = self.n_nonzero_coefs, self.n_components
-        if limit is not None and limit > k:
-            raise ValueError(
-                f"n_nonzero_coefs={limit} must not be above n_components={k}."
-            )
+        check_limit(self)
         solver = ProximalQuasiNewton if self.solver == "proximal" else GradientSteps
         solver.check(self._make_prior(self.alpha))
 

@@ -1,6 +1,8 @@
 """Methods that some encoders have and others do not."""
 
 import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
 
 from . import _arrays, _messages
 from ._checks import finite, warn_of_convergence
@@ -9,6 +11,8 @@ from ._distributed import fail_together
 from ._fitting import begin, run_epoch
 from ._inference import infer_batches
 from ._modes import in_default_modes
+from ._parameters import check_count
+from ._random import derive_seed, draw_seed, seeded_noise
 from ._state import share, unchanged_on_failure
 
 
@@ -73,7 +77,42 @@ class PartialFitMixin:
         return self
 
 
-class ScoreMixin:
+class SampleMixin:
+    """Mixin of encoders whose codes have a prior, from which data can be sampled."""
+
+    @in_default_modes
+    @torch.no_grad()
+    def sample(self, n_samples=1):
+        """Sample data from the model (Eq. 2): codes from the prior, noise added.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            `G(z) + sigma * e`; an integer `random_state` gives the same rows each time.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If n_samples is not an integer above 0, or if a result is not finite.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        check_count(n_samples, "n_samples")
+        model = self._make_model()
+        like = next(self.generator_.parameters())
+        seed = derive_seed(draw_seed(self.random_state), "sample")
+        draw = seeded_noise(seed, like)
+        z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
+        X = model.likelihood.sample(model.generator(z), draw)
+        return _arrays.to_array(finite(X, _arrays.to_array(X).dtype))
+
+
+class ScoreMixin(SampleMixin):
     """Mixin of encoders that estimate the log-likelihood of data."""
 
     @in_default_modes

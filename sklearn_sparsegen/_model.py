@@ -1,7 +1,8 @@
 """The model joins a prior, a generator, a likelihood, a start and a solver.
 
 Every encoder uses a `Model`, or an object with its methods and `generator`, `prior`,
-`likelihood`, `refinement` and `solver`, which is None if a network finds the codes.
+`likelihood`, `refinement` and `solver`, which is None if a network finds the codes. An
+encoder that cannot `sample` or `score` needs no `prior` or `log_likelihood`.
 """
 
 from dataclasses import dataclass

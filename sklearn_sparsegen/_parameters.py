@@ -40,6 +40,13 @@ def check_count(value, name):
     check_scalar(value, name, Integral, min_val=1)
 
 
+def check_limit(encoder):
+    """Raise a ValueError if `n_nonzero_coefs` is above the number of components."""
+    limit, k = encoder.n_nonzero_coefs, encoder.n_components
+    if limit is not None and limit > k:
+        raise ValueError(f"n_nonzero_coefs={limit} must not be above n_components={k}.")
+
+
 def parameter(default, *constraints, kw_only=True, fixed=False):
     """Declare a parameter with its default and scikit-learn's constraints.
 

@@ -14,6 +14,7 @@ from sklearn_sparsegen._checks import check_result
 from sklearn_sparsegen._data import Rows
 from sklearn_sparsegen.baselines import (
     ShortRunEncoder,
+    TopKEncoder,
     VAEEncoder,
     VarianceSparseEncoder,
     VSCEncoder,
@@ -92,6 +93,17 @@ def test_the_advice_names_parameters_that_there_are(digits, encoder, advice):
     told = messages_of(encoder.set_params(max_iter=12, tol=None).fit, digits)
     (message,) = (message for message in told if "no active code" in message)
     assert re.search(advice, message)
+
+
+def test_the_advice_where_sigma_has_no_effect(digits):
+    encoder = TopKEncoder(5, max_iter=1, tol=None, learning_rate_init=0.03)
+    messages_of(encoder.fit, digits)
+    figures = {"active": torch.tensor([0.1] * 5), "empty": 0.6, "squared_error": 0.0}
+    told = check_result(encoder, Rows(digits), figures, [])
+    assert told == [
+        "60% of the training rows have no active code; reduce learning_rate_init "
+        "(try 0.01)."
+    ]
 
 
 def test_other_data_are_compared_with_their_own_mean(digits):

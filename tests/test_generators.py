@@ -16,7 +16,7 @@ from sklearn_sparsegen._generators import (
     mlp_generator,
 )
 from sklearn_sparsegen._random import SeededRandomness
-from sklearn_sparsegen.baselines import VAEEncoder, VSCEncoder
+from sklearn_sparsegen.baselines import TopKEncoder, VAEEncoder, VSCEncoder
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
@@ -235,8 +235,9 @@ def test_generators_that_cannot_be_used(module, match):
 def test_a_recognition_network_needs_one_derivative_alone():
     module = Own(3, 4, OneDerivative.apply)
     X = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
-    for encoder in VAEEncoder(3, generator=module), VSCEncoder(3, generator=module):
-        encoder.set_params(max_iter=12, tol=None).fit(X).score(X)
+    for cls in VAEEncoder, VSCEncoder, TopKEncoder:
+        encoder = cls(3, generator=module, max_iter=12, tol=None).fit(X)
+        getattr(encoder, "score", encoder.transform)(X)
 
 
 @pytest.mark.parametrize(

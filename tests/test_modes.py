@@ -69,7 +69,8 @@ def results(encoder, X):
     codes = encoder.transform(X)
     yield codes
     yield encoder.inverse_transform(codes)
-    yield encoder.sample(3)
+    if hasattr(encoder, "sample"):
+        yield encoder.sample(3)
     if hasattr(encoder, "score_samples"):
         yield encoder.score_samples(X)
     if hasattr(encoder, "slab_proba"):
@@ -124,7 +125,9 @@ def test_float64_is_used_in_one_place(name, digits, monkeypatch):
     monkeypatch.setattr(_data._arrays, "empty_tensor", lambda *arguments: like)
     with Recorder() as recorder:
         codes = encoder.set_params(warm_start=True).fit(X).transform(X)
-        encoder.inverse_transform(codes), encoder.sample(3)
+        encoder.inverse_transform(codes)
+        if hasattr(encoder, "sample"):
+            encoder.sample(3)
         if hasattr(encoder, "score_samples"):
             encoder.score_samples(X)
     assert recorder.names == set()

@@ -76,7 +76,8 @@ def assert_same(encoder, other, X):
     codes = encoder.transform(X)
     assert_array_equal(other.transform(X), codes)
     assert_array_equal(other.inverse_transform(codes), encoder.inverse_transform(codes))
-    assert_array_equal(other.sample(3), encoder.sample(3))
+    if hasattr(encoder, "sample"):
+        assert_array_equal(other.sample(3), encoder.sample(3))
     if hasattr(encoder, "score_samples"):
         assert_array_equal(other.score_samples(X), encoder.score_samples(X))
     assert other.loss_curve_ == encoder.loss_curve_

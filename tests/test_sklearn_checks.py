@@ -36,6 +36,8 @@ SETTINGS = [
     SparseGeneratorEncoder(**FEW_STEPS, n_nonzero_coefs=1, init="zeros"),
     baselines.ShortRunEncoder(**FEW_STEPS),
     baselines.ABPEncoder(**FEW_STEPS),
+    baselines.TopKEncoder(**SMALL),
+    baselines.TopKEncoder(**SMALL | {"hidden_layer_sizes": ()}),
     baselines.VAEEncoder(**SMALL),
     baselines.VSCEncoder(**SMALL, alpha=0.5),
     baselines.VSCEncoder(**SMALL, n_pseudo_inputs=2),

@@ -5,7 +5,7 @@ import functools
 from .._base import BaseEncoder
 from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
-from .._mixins import PartialFitMixin
+from .._mixins import PartialFitMixin, SampleMixin
 from .._model import Model
 from .._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 from .._priors import Exponential
@@ -48,7 +48,7 @@ class VarianceHinge:
 
 @describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
 @parameters
-class VarianceSparseEncoder(PartialFitMixin, BaseEncoder):
+class VarianceSparseEncoder(PartialFitMixin, SampleMixin, BaseEncoder):
     r"""Non-negative sparse codes that a variance hinge keeps from collapsing.
 
     Codes minimise, by proximal steps through the generator [1]_,
