@@ -29,7 +29,9 @@ X, y = X[:500].astype(np.float32), y[:500]
 encoder = SparseGeneratorEncoder(
     n_components=32,
     hidden_layer_sizes=(64,),
-    max_iter=35,
+    max_iter=30,
+    batch_size=50,
+    learning_rate_init=0.003,
     tol=None,
     random_state=0,
 )

@@ -39,7 +39,7 @@ torch.set_num_threads(1)  # with small matrices, several threads are slower than
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
-    (X / 16).astype(np.float32), y, test_size=0.25, stratify=y, random_state=0
+    (X / 16).astype(np.float32), y, test_size=0.5, stratify=y, random_state=0
 )
 
 common = {
@@ -47,9 +47,10 @@ common = {
     "hidden_layer_sizes": (200,),
     "sigma": 0.1,
     "output_activation": "auto",
-    "batch_size": 50,
-    "max_iter": 40,
+    "batch_size": 100,
+    "max_iter": 30,
     "tol": None,
+    "learning_rate_init": 0.002,
     "random_state": 0,
 }
 sparse = {**common, "alpha": 0.1}

@@ -90,7 +90,7 @@ def shuffled(seed):
 # `verbose` prints a line per epoch, which suits the log of a long run.
 
 encoder = SparseGeneratorEncoder(
-    decay=0.1, max_iter=25, tol=None, sparse_output=True, random_state=0, verbose=True
+    decay=0.1, max_iter=20, tol=None, sparse_output=True, random_state=0, verbose=True
 ).fit(shuffled(seed=0))
 
 # %%
