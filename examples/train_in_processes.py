@@ -49,7 +49,7 @@ if "RANK" in os.environ:
 
 X = load_digits().data / 16
 encoder = SparseGeneratorEncoder(
-    n_components=64, batch_size=50, max_iter=40, tol=None, random_state=0, verbose=True
+    n_components=64, batch_size=100, max_iter=40, tol=None, random_state=0, verbose=True
 )
 if len(sys.argv) > 1:
     encoder.set_callbacks(Checkpoint(sys.argv[1], every=5))

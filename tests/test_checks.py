@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
@@ -25,7 +24,8 @@ SMALL = {
     "hidden_layer_sizes": (50,),
     "max_iter": 30,
     "decay": 0.05,
-    "learning_rate_init": 0.005,
+    "batch_size": 50,
+    "learning_rate_init": 0.01,
     "tol": None,
     "random_state": 0,
 }
@@ -90,7 +90,8 @@ def test_the_advice_on_sigma_leads_to_active_codes(digits):
     ],
 )
 def test_the_advice_names_parameters_that_there_are(digits, encoder, advice):
-    told = messages_of(encoder.set_params(max_iter=12, tol=None).fit, digits)
+    encoder.set_params(max_iter=12, batch_size=50, tol=None)
+    told = messages_of(encoder.fit, digits)
     (message,) = (message for message in told if "no active code" in message)
     assert re.search(advice, message)
 
@@ -145,7 +146,7 @@ def test_the_offset_of_a_negligible_feature(digits):
 def test_components_far_above_what_is_used(rng):
     X = np.abs(rng.normal(size=(300, 1))) * rng.normal(size=8)
     encoder = SparseGeneratorEncoder(**SMALL | {"n_components": 200})
-    encoder.set_params(n_nonzero_coefs=1)
+    encoder.set_params(n_nonzero_coefs=1, batch_size=15, learning_rate_init=0.005)
     (message,) = messages_of(encoder.fit, X)
     n_used = (encoder.component_frequency_ > 0).sum()
     assert message.startswith(
@@ -172,10 +173,9 @@ def test_a_loss_that_grew_is_told(digits):
     assert check_result(encoder, data, figures, []) == []
 
 
-def test_training_that_got_worse_is_told():
-    X = load_digits(return_X_y=True)[0] / 16
+def test_training_that_got_worse_is_told(digits):
     encoder = ShortRunEncoder(10, learning_rate_init=1.0, random_state=0)
-    told = " ".join(messages_of(encoder.fit, X))
+    told = " ".join(messages_of(encoder.fit, digits))
     assert re.search(
         r"(loss grew|worse than their mean).* learning_rate_init \(try", told
     )

@@ -42,6 +42,7 @@ SMALL = {
     "n_components": 6,
     "hidden_layer_sizes": (9,),
     "max_iter": 4,
+    "batch_size": 25,
     "tol": None,
     "random_state": 0,
 }
@@ -184,7 +185,7 @@ def assert_as_one(one, whole, X_test):
 @pytest.mark.parametrize("name", sorted(ENCODERS.keys() - set(NOT_AS_ONE)))
 def test_two_processes_are_as_one(name, pair):
     """Each has half of each batch; the sums differ in their order alone."""
-    encoder = clone(ENCODERS[name]).set_params(batch_size=25, shuffle=False)
+    encoder = clone(ENCODERS[name]).set_params(shuffle=False)
     whole = clone(encoder).set_params(batch_size=50).fit(X)
     one, other = pair(fit, encoder, halves(X))
     assert_same(everything(one), everything(other))
@@ -208,7 +209,7 @@ def test_shares_that_are_not_equal(pair):
 @pytest.mark.parametrize("kind", ["missing", "sparse", "sigmoid", "float32"])
 def test_data_of_every_kind(kind, pair):
     rng, data = np.random.default_rng(0), np.where(X > 0.3, X, 0)
-    encoder = clone(ENCODERS["main"]).set_params(batch_size=25, shuffle=False)
+    encoder = clone(ENCODERS["main"]).set_params(shuffle=False)
     if kind == "missing":
         data[rng.uniform(size=X.shape) < 0.2] = np.nan
         # The first process observes nothing of a feature.
@@ -231,7 +232,7 @@ def test_data_of_every_kind(kind, pair):
 
 def test_weights_of_rows(pair):
     weights = np.random.default_rng(0).uniform(0.5, 2, size=300)
-    encoder = clone(ENCODERS["main"]).set_params(batch_size=25, shuffle=False)
+    encoder = clone(ENCODERS["main"]).set_params(shuffle=False)
     one, _ = pair(fit_with_weights, encoder, halves(X), halves(weights))
     whole = clone(encoder).set_params(batch_size=50).fit(X, sample_weight=weights)
     assert_as_one(one, whole, X)
@@ -259,7 +260,7 @@ def fit_in_parts(rank, encoder, data):
 
 
 def test_partial_fit(pair):
-    encoder = clone(ENCODERS["main"]).set_params(batch_size=25, shuffle=False)
+    encoder = clone(ENCODERS["main"]).set_params(shuffle=False)
     one, other = pair(fit_in_parts, encoder, halves(X))
     assert_same(everything(one), everything(other))
     assert_as_one(one, fit_in_parts(0, encoder.set_params(batch_size=50), [X]), X)
@@ -271,7 +272,7 @@ def fit_twice(rank, encoder, data):
 
 def test_warm_start(pair):
     encoder = clone(ENCODERS["main"])
-    encoder.set_params(batch_size=25, shuffle=False, warm_start=True)
+    encoder.set_params(shuffle=False, warm_start=True)
     one, other = pair(fit_twice, encoder, halves(X))
     assert_same(everything(one), everything(other))
     assert_as_one(one, fit_twice(0, encoder.set_params(batch_size=50), [X]), X)
@@ -510,7 +511,7 @@ def fit_interrupted(rank, encoder, data):
 def test_an_interrupt_of_one_process_is_one_of_all(pair):
     """All keep the epochs that were whole, and can go on."""
     encoder = clone(ENCODERS["main"])
-    encoder.set_params(batch_size=25, shuffle=False, warm_start=True)
+    encoder.set_params(shuffle=False, warm_start=True)
     encoders = pair(fit_interrupted, encoder, halves(X))
     assert_same(*map(everything, encoders))
     assert encoders[0].n_iter_ == 1
@@ -622,62 +623,57 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 import joblib, torch, torch.distributed as dist
-from sklearn.datasets import load_digits
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn.base import clone
 from sklearn_sparsegen.callbacks import Checkpoint
+from test_distributed import KILLED, Batches, shares_of_batches
 
-folder, killed = Path(sys.argv[1]), sys.argv[2:]
+folder = Path(sys.argv[1])
+restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 dist.init_process_group("gloo")
-rank, n = dist.get_rank(), dist.get_world_size()
+rank = dist.get_rank()
 torch.set_num_threads(1)
 
-class Rows:
+class Rows(Batches):
     n_passes = 0
     def __iter__(self):
         self.n_passes += 1
-        if str(rank) in killed and self.n_passes == 6:
-            if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-                os.kill(os.getpid(), signal.SIGKILL)
-        X = load_digits().data[rank:200:n] / 16
-        yield X[:40]
-        yield X[40:]
+        # Process 0 is killed first, and after the restart process 1.
+        if rank == restarts and self.n_passes == (6, 4)[rank]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__iter__()
 
-rows = Rows()
-encoder = SparseGeneratorEncoder(
-    6, hidden_layer_sizes=(9,), max_iter=9, tol=None, random_state=0
-)
-encoder.set_callbacks(Checkpoint(folder)).fit(rows)
-restarts = os.environ["TORCHELASTIC_RESTART_COUNT"]
+rows = Rows(*shares_of_batches()[rank])
+encoder = clone(KILLED).set_callbacks(Checkpoint(folder)).fit(rows)
 joblib.dump((encoder, rows.n_passes, restarts), folder / f"result-{rank}")
 dist.destroy_process_group()
 """
+KILLED = SparseGeneratorEncoder(**SMALL | {"max_iter": 9})
 
 
-def torchrun(folder, *killed):
-    """Return the encoder, the passes over its rows and the restarts of each process."""
-    folder.mkdir()
-    script = folder / "script.py"
+def shares_of_batches():
+    """Return the batches of each of two processes."""
+    return [[X[rank:80:2], X[80 + rank : 200 : 2]] for rank in range(2)]
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_bits(pair, tmp_path):
+    script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", "--max-restarts=1", script, folder, *killed]
+    command += ["--nproc-per-node=2", "--max-restarts=2", str(script), str(tmp_path)]
     # With the shared store, processes may meet those of before the restart (PyTorch's
     # issue 135712).
     environment = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    command = list(map(str, command))
+    # The script imports this file.
+    folders = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
     subprocess.run(command, check=True, timeout=200, env=environment)
-    return [joblib.load(folder / f"result-{rank}") for rank in range(2)]
-
-
-def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path):
-    alone = torchrun(tmp_path / "alone")
-    for killed in ("0", "1"):
-        again = torchrun(tmp_path / f"killed-{killed}", killed)
-        for (encoder, n_passes, restarts), (other, *_) in zip(
-            again, alone, strict=True
-        ):
-            assert restarts == "1"
-            assert n_passes < 9  # of which the first one is that of the first rows
-            assert_same(everything(encoder), everything(other))
+    alone = pair(fit, KILLED, [Batches(*share) for share in shares_of_batches()])
+    for rank in range(2):
+        encoder, n_passes, restarts = joblib.load(tmp_path / f"result-{rank}")
+        assert restarts == 2
+        # Of nine epochs four were saved at the first kill, and two at the second.
+        assert n_passes < 6  # the first one is that of the first rows
+        assert_same(everything(encoder), everything(alone[rank]))
 
 
 def test_chains_are_not_saved(pair, tmp_path):

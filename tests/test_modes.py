@@ -1,6 +1,7 @@
 """Results do not depend on what the caller has set for all of PyTorch."""
 
 import contextlib
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,6 +54,7 @@ SMALL = {
     "n_components": 6,
     "hidden_layer_sizes": (9,),
     "max_iter": 2,
+    "batch_size": 30,
     "random_state": 0,
 }
 IMAGES = {"generator": "convolutional", "image_shape": (8, 8)}
@@ -79,12 +81,23 @@ def results(encoder, X):
         yield clone(encoder).partial_fit(X).transform(X)
 
 
+@pytest.fixture(scope="module")
+def without_modes(digits):
+    """Return a function that fits an encoder once, outside of all modes."""
+
+    @functools.cache
+    def fit(name):
+        X = digits[:60].astype(np.float32)
+        encoder = clone(ENCODERS[name]).fit(X)
+        return encoder, X, list(results(encoder, X))
+
+    return fit
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ENCODERS)
-def test_results_do_not_depend_on_modes(name, mode, digits):
-    X = digits[:60].astype(np.float32)
-    encoder = clone(ENCODERS[name]).fit(X)
-    expected = list(results(encoder, X))
+def test_results_do_not_depend_on_modes(name, mode, without_modes):
+    encoder, X, expected = without_modes(name)
     with MODES[mode]():
         fitted = clone(ENCODERS[name]).fit(X)
         found = [list(results(e, X)) for e in (encoder, fitted)]

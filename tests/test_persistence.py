@@ -36,6 +36,7 @@ SMALL = {
     "n_components": 6,
     "hidden_layer_sizes": (9,),
     "max_iter": 5,
+    "batch_size": 25,
     "random_state": 0,
 }
 ENCODERS = {
@@ -79,16 +80,32 @@ def assert_same(encoder, other, X):
     if hasattr(encoder, "sample"):
         assert_array_equal(other.sample(3), encoder.sample(3))
     if hasattr(encoder, "score_samples"):
-        assert_array_equal(other.score_samples(X), encoder.score_samples(X))
+        # The score takes longer than the rest, and some rows are enough.
+        some = X[:20]
+        assert_array_equal(other.score_samples(some), encoder.score_samples(some))
     assert other.loss_curve_ == encoder.loss_curve_
+
+
+@pytest.fixture(scope="module")
+def fit_once():
+    """A function that fits an encoder by its name, once for all tests of a module."""
+    fitted = {}
+
+    def fit(name, X):
+        key = name, X.dtype
+        if key not in fitted:
+            fitted[key] = clone(ENCODERS[name]).fit(X)
+        return fitted[key]
+
+    return fit
 
 
 @each_copy
 @each_encoder
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_copy_is_the_same_encoder(name, copied, dtype, digits):
+def test_a_copy_is_the_same_encoder(name, copied, dtype, digits, fit_once):
     X = digits.astype(dtype)
-    encoder = clone(ENCODERS[name]).fit(X)
+    encoder = fit_once(name, X)
     other = COPIES[copied](encoder)
     assert_same(encoder, other, X)
     assert networks(other).keys() == networks(encoder).keys()
@@ -484,7 +501,7 @@ def test_sets_have_no_order():
         "from sklearn_sparsegen._describe import describe;"
         "print(describe([{'a', 'b', 'c'}, lambda x: x in {'d', 'e', 'f'}]))"
     )
-    environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(3))
+    environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(2))
     command = [sys.executable, "-c", code]
     texts = {subprocess.check_output(command, env=env) for env in environments}
     assert len(texts) == 1

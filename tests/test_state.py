@@ -19,6 +19,7 @@ SMALL = {
     "n_components": 6,
     "hidden_layer_sizes": (9,),
     "max_iter": 3,
+    "batch_size": 50,
     "random_state": 0,
 }
 ENCODERS = {
