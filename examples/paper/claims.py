@@ -1,0 +1,175 @@
+"""The claims of the paper, and whether they hold here."""
+
+from dataclasses import dataclass
+
+import printed
+
+_SCALES = 0.3, 0.5, 0.7
+
+
+@dataclass
+class Claim:
+    """That a figure of a method is larger than that of others, or than the paper's."""
+
+    text: str
+    experiment: str
+    figure: str
+    others: tuple = ()
+    method: str = "paper"
+    data: tuple = ("mnist", "fashion_mnist")
+    variants: tuple = (None,)
+    digits: int = 2
+    scale: float = 1.0
+    printed: object = None  # from data and variant to the paper's figure
+
+    def row(self, results, names):
+        """Return the claim, in how many cases it holds, and the figures.
+
+        `names` are those of the data sets.
+        """
+        n_true, n_cases, figures = 0, 0, []
+        for data in self.data:
+            for variant in self.variants:
+                entries = {
+                    "experiment": self.experiment,
+                    "data": data,
+                    "variant": variant,
+                }
+                means = {}
+                for method in (self.method, *self.others):
+                    found = results.values(self.figure, **entries, method=method)
+                    if len(found):
+                        means[method] = self.scale * found.mean()
+                if self.printed:
+                    means["the paper"] = self.printed(data, variant)
+                if self.method not in means or len(means) == 1:
+                    continue
+                ours = means.pop(self.method)
+                n_cases += len(means)
+                n_true += sum(ours > other for other in means.values())
+                others = ", ".join(
+                    f"{name} {value:.{self.digits}f}" for name, value in means.items()
+                )
+                case = names[data] if variant is None else f"{names[data]}, {variant}"
+                figures.append(f"{case}: {ours:.{self.digits}f}; {others}")
+        if not n_cases:
+            return [[self.text], ["not run yet"], [""]]
+        verdict = "holds" if n_true == n_cases else "does not hold"
+        if 0 < n_true < n_cases:
+            verdict = f"in {n_true} of {n_cases} comparisons"
+        return [[self.text], [verdict], figures]
+
+
+_ALL = "mnist", "fashion_mnist", "celeba64", "svhn"
+CLAIMS = [
+    Claim(
+        "The reconstructions of the proposed model have at least the paper's PSNR.",
+        "table 1",
+        "psnr",
+        data=_ALL,
+        printed=lambda data, _: printed.TABLE_1["paper"][data],
+    ),
+    Claim(
+        "They are better than those of VSC and beta-VAE.",
+        "table 1",
+        "psnr",
+        ("VSC", "beta-VAE"),
+        data=_ALL,
+    ),
+    Claim(
+        "Dense codes of short-run inference reconstruct better.",
+        "table 1",
+        "psnr",
+        ("paper",),
+        method="short-run",
+        data=_ALL,
+    ),
+    Claim(
+        "A smaller alpha leaves fewer active codes.",
+        "figure 1",
+        "n_active",
+        ("alpha = .5", "paper"),
+        method="alpha = 1",
+        data=("mnist",),
+        digits=0,
+    ),
+    Claim(
+        "Restored images are more similar to the noisy ones than with VSC and "
+        "short-run inference.",
+        "table 2",
+        "ssim_noisy",
+        ("VSC", "short-run"),
+        variants=_SCALES,
+    ),
+    Claim(
+        "The similarity is at least the paper's.",
+        "table 2",
+        "ssim_noisy",
+        data=("mnist",),
+        variants=_SCALES,
+        printed=lambda _, scale: printed.TABLE_2["paper"][scale],
+    ),
+    Claim(
+        "A classifier recognises restored images better than with the other methods.",
+        "table 3",
+        "accuracy",
+        ("VSC", "beta-VAE", "ABP", "short-run"),
+        variants=_SCALES,
+        digits=1,
+        scale=100,
+    ),
+    Claim(
+        "It recognises them at least as well as in the paper.",
+        "table 3",
+        "accuracy",
+        data=("mnist",),
+        variants=_SCALES,
+        digits=1,
+        scale=100,
+        printed=lambda _, scale: printed.TABLE_3["paper"][scale],
+    ),
+    Claim(
+        "Langevin noise makes reconstructions worse.",
+        "table 4",
+        "psnr",
+        ("Langevin noise",),
+        data=_ALL,
+    ),
+    Claim(
+        "A falling alpha makes images restored from noisy ones more similar to them "
+        "than a constant one.",
+        "table 4",
+        "ssim_noisy",
+        ("constant sparsity",),
+        data=_ALL,
+    ),
+    Claim(
+        "The activity of components tells more about the class than with short-run "
+        "inference, Langevin noise or constant sparsity.",
+        "figure 5",
+        "information",
+        ("short-run", "Langevin noise", "constant sparsity"),
+        data=("fashion_mnist",),
+        digits=3,
+    ),
+    Claim(
+        "Its codes are classified better than those of the other methods.",
+        "figure 6",
+        "accuracy",
+        ("VSC", "VAE", "beta-VAE", "short-run"),
+        data=("mnist",),
+        variants=(10, 50, 100, 150, 200, 250),
+        digits=1,
+        scale=100,
+    ),
+    Claim(
+        "Its codes form clusters of one class in the plane of t-SNE more than those of "
+        "the other methods.",
+        "figure 7",
+        "accuracy",
+        ("beta-VAE", "VSC", "short-run"),
+        data=("mnist",),
+        digits=1,
+        scale=100,
+    ),
+]

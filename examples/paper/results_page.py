@@ -1,0 +1,262 @@
+"""Turn the file of results into the documentation's page `docs/paper.rst`.
+
+    python examples/paper/results_page.py
+
+The text of the page is in `page.rst` beside this file. `{table_1:mnist}` there is
+replaced by what `table_1` below returns for this data set.
+"""
+
+import argparse
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import printed
+from claims import CLAIMS
+
+HERE = Path(__file__).parent
+DOCS = HERE.parents[1] / "docs"
+DATA = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "celeba64": "CelebA",
+    "svhn": "SVHN",
+}
+LABELS = {
+    "paper": "**proposed**",
+    "defaults": "**our defaults**",
+    "few codes": "**ours**, few codes",
+}
+FIRST = "raw pixels", *printed.TABLE_1
+SCALES = 0.3, 0.5, 0.7
+
+
+class Results:
+    """The lines of a file of results."""
+
+    def __init__(self, path):
+        self.lines = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def of(self, **entries):
+        """Return the lines with these entries, of the most images and epochs."""
+        found = [x for x in self.lines if entries.items() <= x.items()]
+        most = max(map(_size, found), default=None)
+        return [line for line in found if _size(line) == most]
+
+    def values(self, figure, **entries):
+        """Return one figure of all seeds."""
+        return np.ravel([line[figure] for line in self.of(**entries)])
+
+    def methods(self, **entries):
+        """Return the methods with results, those of the paper first."""
+        found = [x["method"] for x in self.lines if entries.items() <= x.items()]
+        return [name for name in dict.fromkeys([*FIRST, *found]) if name in found]
+
+
+def _size(line):
+    return line["n_train"] * line["epochs"], line["n_test"], line["learning_rate"]
+
+
+@dataclass
+class Column:
+    """A figure of the results, and what the paper has for each method."""
+
+    title: str
+    figure: str
+    variant: object = None
+    digits: int = 2
+    scale: float = 1.0
+    printed: dict = field(default_factory=dict)
+
+    def cell(self, method, values):
+        """Return the lines of a cell: mean and range of ours; paper, difference."""
+        if not len(values):
+            return ["—"]
+        values, digits = self.scale * values, self.digits
+        lines = [f"{values.mean():.{digits}f}"]
+        if len(values) > 1:
+            lines[0] += f" ({values.min():.{digits}f} to {values.max():.{digits}f})"
+        if method in self.printed:
+            paper = self.printed[method]
+            difference = values.mean() - paper
+            lines.append(f"paper {paper:.{digits}f}, {difference:+.{digits}f}")
+        return lines
+
+
+def table(header, rows):
+    """Return a table in reStructuredText, of cells that are lists of lines."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in [[[title] for title in header], *rows]:
+        for i, cell in enumerate(row):
+            start = f"   {' ' if i else '*'} - "
+            lines += [
+                f"{' ' * len(start) if j else start}| {text}"
+                for j, text in enumerate(cell)
+            ]
+    return "\n".join(lines)
+
+
+def compare(results, experiment, data, columns):
+    """Return the settings of an experiment, and a table with a row for each method."""
+    entries = {"experiment": experiment, "data": data}
+    largest = results.of(**entries)
+    if not largest:
+        return f"{DATA[data]}: not run yet."
+    line, n_seeds = largest[0], len({line["seed"] for line in largest})
+    text = (
+        f"{DATA[data]}: {line['n_train']:,} training images, {line['n_test']:,} test "
+        f"images, {line['epochs']} epochs, learning rate {line['learning_rate']:g}, "
+        f"{n_seeds} seed{'s' * (n_seeds > 1)}."
+    )
+    rows = []
+    for method in results.methods(**entries):
+        row = [[LABELS.get(method, method)]]
+        for column in columns:
+            entries |= {"method": method, "variant": column.variant}
+            row.append(column.cell(method, results.values(column.figure, **entries)))
+        rows.append(row)
+    header = ["method", *(column.title for column in columns)]
+    return f"{text}\n\n{table(header, rows)}"
+
+
+def _of_data(figures, data):
+    """Return the paper's figures of one data set, by method."""
+    return {method: row[data] for method, row in figures.items()}
+
+
+def _of_noise(figures, data, scale):
+    """Return the paper's figures of MNIST at one scale of the noise, by method."""
+    if data != "mnist":
+        return {}
+    return {method: row[scale] for method, row in figures.items()}
+
+
+def table_1(results, data):
+    columns = [
+        Column("PSNR, dB", "psnr", printed=_of_data(printed.TABLE_1, data)),
+        Column("active codes", "n_active", digits=1),
+        Column("PSNR with inactive codes set to zero", "sparse_psnr"),
+    ]
+    return compare(results, "table 1", data, columns)
+
+
+def table_2(results, data):
+    columns = [
+        Column(
+            f"to the noisy image, noise {scale}",
+            "ssim_noisy",
+            scale,
+            printed=_of_noise(printed.TABLE_2, data, scale),
+        )
+        for scale in SCALES
+    ] + [
+        Column(f"to the clean image, {scale}", "ssim_clean", scale) for scale in SCALES
+    ]
+    return compare(results, "table 2", data, columns)
+
+
+def table_3(results, data):
+    columns = [
+        Column(
+            f"noise {scale}",
+            "accuracy",
+            scale,
+            digits=1,
+            scale=100,
+            printed=_of_noise(printed.TABLE_3, data, scale),
+        )
+        for scale in SCALES
+    ]
+    return compare(results, "table 3", data, columns)
+
+
+def table_4(results, data):
+    psnr, ssim = printed.TABLE_4_PSNR, printed.TABLE_4_SSIM
+    columns = [
+        Column("PSNR, dB", "psnr", printed=_of_data(psnr, data)),
+        Column("SSIM to the noisy image", "ssim_noisy", printed=_of_data(ssim, data)),
+        Column("SSIM to the clean image", "ssim_clean"),
+        Column("active codes", "n_active", digits=1),
+    ]
+    return compare(results, "table 4", data, columns)
+
+
+def figure_1(results, data):
+    columns = [
+        Column("active codes", "n_active", digits=1),
+        Column("Hoyer sparsity", "hoyer"),
+        Column("PSNR, dB", "psnr"),
+    ]
+    return compare(results, "figure 1", data, columns)
+
+
+def figure_4(results, data):
+    rows = []
+    for line in results.of(experiment="figure 4", data=data, seed=0):
+        pairs = zip(line["attributes"].split(", "), line["areas"], strict=True)
+        names = ", ".join(f"{name} {area:.2f}" for name, area in pairs)
+        rows.append([[LABELS.get(line["method"], line["method"])], [names]])
+    return table(["method", "attribute of each component, area under the curve"], rows)
+
+
+def figure_5(results, data):
+    columns = [
+        Column("mean information, nats", "information", digits=3),
+        Column("largest information, nats", "largest_information", digits=3),
+        Column("active codes of 30", "n_active", digits=1),
+    ]
+    return compare(results, "figure 5", data, columns)
+
+
+def figure_6(results, data):
+    columns = [
+        Column(f"{n} components", "accuracy", n, digits=1, scale=100)
+        for n in (10, 50, 100, 150, 200, 250)
+    ]
+    return compare(results, "figure 6", data, columns)
+
+
+def figure_7(results, data):
+    columns = [Column("accuracy of neighbours, %", "accuracy", digits=1, scale=100)]
+    return compare(results, "figure 7", data, columns)
+
+
+def figure_9(results, data):
+    columns = [
+        Column(f"SSIM to the clean image, noise {scale}", "ssim_clean", scale)
+        for scale in (0.1, 0.2, 0.3)
+    ] + [Column(f"PSNR, dB, {scale}", "psnr_clean", scale) for scale in (0.1, 0.2, 0.3)]
+    return compare(results, "figure 9", data, columns)
+
+
+def summary(results):
+    rows = [claim.row(results, DATA) for claim in CLAIMS]
+    return table(["claim of the paper", "here", "figures: ours; others"], rows)
+
+
+def picture(results, name, text):
+    """Return a picture with its alternative text, or nothing if it is not drawn yet."""
+    if not (DOCS / f"images/paper/{name}.png").exists():
+        return ""
+    return f".. image:: images/paper/{name}.png\n   :alt: {text}"
+
+
+def make_page(results, template):
+    """Return the page: the template with its tables."""
+
+    def replace(match):
+        name, *arguments = match[1].split(":")
+        return globals()[name](results, *arguments)
+
+    return re.sub(r"^\{(.+)\}$", replace, template, flags=re.MULTILINE)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=DOCS / "results/paper.jsonl")
+    parser.add_argument("--page", type=Path, default=DOCS / "paper.rst")
+    options = parser.parse_args()
+    template = (HERE / "page.rst").read_text()
+    options.page.write_text(make_page(Results(options.results), template))

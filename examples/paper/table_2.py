@@ -1,0 +1,54 @@
+"""Table 2 and Figure 8: structural similarity of images restored from noisy ones.
+
+The paper compares the restored image with the noisy one. The similarity to the clean
+image, which tells how well an image is restored, is beside it.
+"""
+
+import numpy as np
+from common import GREY, add_noise, reconstruct, run, show_rows
+
+from sklearn_sparsegen.metrics import peak_signal_noise_ratio, structural_similarity
+
+METHODS = [
+    "VSC",
+    "VAE",
+    "beta-VAE",
+    "short-run",
+    "paper",
+    "defaults",
+    "few codes",
+    "TopK",
+    "dictionary",
+    "PCA",
+]
+SCALES = 0.3, 0.5, 0.7
+
+
+def measure(images, key, fit):
+    X, shape = images.X_test, {"image_shape": images.image_shape}
+    noisy = add_noise(X, key["variant"], key["seed"])
+    restored = reconstruct(fit(key["method"], seed=key["seed"]), noisy)
+    return {
+        "ssim_noisy": structural_similarity(noisy, restored, **shape).mean(),
+        "ssim_clean": structural_similarity(X, restored, **shape).mean(),
+        "psnr_clean": peak_signal_noise_ratio(X, restored, pooled=True),
+    }
+
+
+def draw(images, methods, fit):
+    X = images.X_test[:4]
+    noisy = np.concatenate([add_noise(X, scale, seed=0) for scale in SCALES])
+    rows = {method: reconstruct(fit(method), noisy) for method in methods}
+    yield "figure_8", show_rows({"noisy": noisy, **rows}, images.image_shape)
+
+
+if __name__ == "__main__":
+    run(
+        "table 2",
+        __doc__,
+        measure,
+        draw,
+        variants=SCALES,
+        methods=METHODS,
+        data=GREY,
+    )
