@@ -171,7 +171,7 @@ def test_path_from_transform_to_the_solver_is_short(name, solver, monkeypatch):
     X = np.random.default_rng(0).normal(size=(20, 6))
     settings = {"alpha": 0.9, "decay": 0.1, "spike_scale": 0.1, "sigma": 1.0}
     encoder = SparseGeneratorEncoder(3, solver=name, step_size=0.02, **settings)
-    encoder.set_params(tol=None, max_iter=1).fit(X)
+    encoder.set_params(tol=None, max_iter=1, random_state=0).fit(X)
     solve, paths = solver.solve, []
 
     def record(self, *args, **kwargs):
