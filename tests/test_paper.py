@@ -189,7 +189,6 @@ def test_cell_has_mean_range_paper_and_difference(page):
         (3.0, [1.0, 2.0], "holds"),
         (3.0, [1.0, 4.0], "in 1 of 2 comparisons"),
         (3.0, [4.0, 5.0], "does not hold"),
-        (None, [4.0, 5.0], "not run yet"),
     ],
 )
 def test_claim_is_judged_by_the_means(page, tmp_path, ours, others, verdict):
@@ -197,12 +196,44 @@ def test_claim_is_judged_by_the_means(page, tmp_path, ours, others, verdict):
         line(name, psnr=value)
         for name, value in zip(("VSC", "VAE"), others, strict=True)
     ]
-    if ours:  # the mean over two seeds
-        lines += [line("paper", seed, psnr=ours + seed - 0.5) for seed in (0, 1)]
+    results = results_of(page, tmp_path, *lines)
     Claim = importlib.import_module("claims").Claim
     claim = Claim("text", "table 1", "psnr", ("VSC", "VAE"), data=("mnist",))
+    assert claim.row(results, {"mnist": "MNIST"}) is None
+    # The mean over two seeds counts.
+    lines += [line("paper", seed, psnr=ours + seed - 0.5) for seed in (0, 1)]
     row = claim.row(results_of(page, tmp_path, *lines), {"mnist": "MNIST"})
     assert row[:2] == [["text"], [verdict]]
+
+
+def test_page_leaves_out_sections_without_results(page, tmp_path):
+    results = results_of(page, tmp_path, line("paper", psnr=1.0))
+    template = """Title
+=====
+
+A line.
+
+One
+---
+
+{table_1:mnist}
+
+{table_1:svhn}
+
+Two
+---
+
+{table_2:mnist}
+
+Three
+-----
+
+Text.
+"""
+    made = page.make_page(results, template)
+    assert "A line.\n\nOne\n---\n\nMNIST: 10" in made
+    assert made.endswith("\n\nThree\n-----\n\nText.\n")
+    assert "Two" not in made
 
 
 def test_page_is_what_the_results_give(page):

@@ -25,7 +25,7 @@ class Claim:
     def row(self, results, names):
         """Return the claim, in how many cases it holds, and the figures.
 
-        `names` are those of the data sets.
+        `names` are those of the data sets. Without results it is None.
         """
         n_true, n_cases, figures = 0, 0, []
         for data in self.data:
@@ -53,7 +53,7 @@ class Claim:
                 case = names[data] if variant is None else f"{names[data]}, {variant}"
                 figures.append(f"{case}: {ours:.{self.digits}f}; {others}")
         if not n_cases:
-            return [[self.text], ["not run yet"], [""]]
+            return None
         verdict = "holds" if n_true == n_cases else "does not hold"
         if 0 < n_true < n_cases:
             verdict = f"in {n_true} of {n_cases} comparisons"

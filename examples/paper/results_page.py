@@ -99,11 +99,14 @@ def table(header, rows):
 
 
 def compare(results, experiment, data, columns):
-    """Return the settings of an experiment, and a table with a row for each method."""
+    """Return the settings of an experiment, and a table with a row for each method.
+
+    Without results it is empty.
+    """
     entries = {"experiment": experiment, "data": data}
     largest = results.of(**entries)
     if not largest:
-        return f"{DATA[data]}: not run yet."
+        return ""
     line, n_seeds = largest[0], len({line["seed"] for line in largest})
     text = (
         f"{DATA[data]}: {line['n_train']:,} training images, {line['n_test']:,} test "
@@ -194,10 +197,12 @@ def figure_1(results, data):
 
 def figure_4(results, data):
     rows = []
-    for line in results.of(experiment="figure 4", data=data, seed=0):
+    for line in results.of(experiment="figure 4", data=data):
         pairs = zip(line["attributes"].split(", "), line["areas"], strict=True)
         names = ", ".join(f"{name} {area:.2f}" for name, area in pairs)
         rows.append([[LABELS.get(line["method"], line["method"])], [names]])
+    if not rows:
+        return ""
     return table(["method", "attribute of each component, area under the curve"], rows)
 
 
@@ -232,7 +237,7 @@ def figure_9(results, data):
 
 
 def summary(results):
-    rows = [claim.row(results, DATA) for claim in CLAIMS]
+    rows = [row for claim in CLAIMS if (row := claim.row(results, DATA))]
     return table(["claim of the paper", "here", "figures: ours; others"], rows)
 
 
@@ -244,13 +249,16 @@ def picture(results, name, text):
 
 
 def make_page(results, template):
-    """Return the page: the template with its tables."""
-
-    def replace(match):
-        name, *arguments = match[1].split(":")
-        return globals()[name](results, *arguments)
-
-    return re.sub(r"^\{(.+)\}$", replace, template, flags=re.MULTILINE)
+    """Return the page: the template with its tables, and without empty sections."""
+    sections = []
+    for section in re.split(r"\n(?=.+\n-{3,}\n)", template):
+        parts = re.split(r"^\{(.+)\}$", section, flags=re.MULTILINE)
+        for i, call in enumerate(parts[1::2]):
+            name, *arguments = call.split(":")
+            parts[2 * i + 1] = globals()[name](results, *arguments)
+        if len(parts) == 1 or any(parts[1::2]):
+            sections.append("".join(parts).rstrip() + "\n")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(sections))
 
 
 if __name__ == "__main__":
