@@ -207,7 +207,8 @@ def test_claim_is_judged_by_the_means(page, tmp_path, ours, others, verdict):
 
 
 def test_page_leaves_out_sections_without_results(page, tmp_path):
-    results = results_of(page, tmp_path, line("paper", psnr=1.0))
+    figures = {"psnr": 1.0, "n_active": 2.0, "sparse_psnr": 3.0}
+    results = results_of(page, tmp_path, line("paper", **figures))
     template = """Title
 =====
 
