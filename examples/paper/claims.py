@@ -48,7 +48,8 @@ class Claim:
                 n_cases += len(means)
                 n_true += sum(ours > other for other in means.values())
                 others = ", ".join(
-                    f"{name} {value:.{self.digits}f}" for name, value in means.items()
+                    f"{'proposed' if name == 'paper' else name} {value:.{self.digits}f}"
+                    for name, value in means.items()
                 )
                 case = names[data] if variant is None else f"{names[data]}, {variant}"
                 figures.append(f"{case}: {ours:.{self.digits}f}; {others}")
