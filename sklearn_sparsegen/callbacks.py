@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import pickle
-import threading
 from pathlib import Path
 
 import joblib
@@ -18,6 +17,7 @@ from . import (
     _data,
     _describe,
     _distributed,
+    _files,
     _messages,
     _parameters,
     _state,
@@ -209,20 +209,11 @@ def _hash_of_rows(X):
 
 
 def _save(state, path):
-    """Write a file in one step: a kill leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     torch.save(_arrays.nested_tensors(state), content)
     content = content.getvalue()
-    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(_checksum(content) + content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with _files.written_in_one_step(path) as file:
+        file.write(_checksum(content) + content)
 
 
 def _load(path):

@@ -53,6 +53,7 @@ ARRAY_LEVEL = {
     "_describe",
     "_docs",
     "_encoder",
+    "_files",
     "_fitting",
     "_inference",
     "_mixins",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import printed
 
-_SCALES = 0.3, 0.5, 0.7
+_SCALES = tuple(printed.TABLE_2["paper"])
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Claim:
         return [[self.text], [verdict], figures]
 
 
-_ALL = "mnist", "fashion_mnist", "celeba64", "svhn"
+_ALL = tuple(printed.TABLE_1["paper"])
 CLAIMS = [
     Claim(
         "The reconstructions of the proposed model have at least the paper's PSNR.",

@@ -96,7 +96,7 @@ def run(experiment, description, measure, draw=None, *, variants=(None,), **defa
     """
     options = parse_options(description, **defaults)
     torch.set_num_threads(1)
-    results = Results(options)
+    results = ResultsFile(options)
     for data in options.data:
         images = load(data, options)
         fitted = functools.partial(fit, data=data, images=images, options=options)
@@ -123,7 +123,7 @@ def load(name, options):
     return images
 
 
-class Results:
+class ResultsFile:
     """The file of results, to which a line is appended as soon as it is known."""
 
     def __init__(self, options):
@@ -183,7 +183,7 @@ def make_method(name, data, seed, options, n_components=None):
     paper = PAPER_SETTINGS | baseline
     sparsegen = SparseGeneratorEncoder
     return {
-        "raw pixels": lambda: FunctionTransformer(),
+        "raw pixels": FunctionTransformer,
         "VSC": lambda: VSCEncoder(**baseline, alpha=0.01),
         "VAE": lambda: VAEEncoder(**baseline),
         "beta-VAE": lambda: VAEEncoder(**baseline, beta=4),

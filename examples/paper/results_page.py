@@ -30,7 +30,7 @@ LABELS = {
     "few codes": "**ours**, few codes",
 }
 FIRST = "raw pixels", *printed.TABLE_1
-SCALES = 0.3, 0.5, 0.7
+SCALES = tuple(printed.TABLE_2["paper"])
 
 
 class Results:

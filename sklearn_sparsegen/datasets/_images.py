@@ -1,11 +1,11 @@
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from .._files import written_in_one_step
 from ._official_files import read_official_files
 from ._openml import OPENML_SETS, fetch_from_openml
 
@@ -141,24 +141,11 @@ def load_images(name, *, data_home=None, download_if_missing=True):
             arrays = fetch_from_openml(name, path, download_if_missing)
         else:
             arrays = read_official_files(name, folder)
-        _save(arrays, path)
+        with written_in_one_step(path) as file:
+            np.savez(file, **arrays)
     with np.load(path, allow_pickle=False) as file:
         images = Bunch(**file, image_shape=_IMAGE_SHAPES[name])
     for key in ("X_train", "X_test"):
         images[key] = images[key].astype(np.float32)
         images[key] /= 255
     return images
-
-
-def _save(arrays, path):
-    """Write a file in one step: it is whole, or it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ class ClassActivationDisplay:
         Parameters
         ----------
         estimator : fitted estimator
-            Anything with `transform` and `inverse_transform`.
+            Anything with `transform`.
 
         X : {array-like, sparse array} of shape (n_samples, n_features)
             Data.
@@ -96,7 +96,7 @@ class ClassActivationDisplay:
         """
         Z = infer(estimator, X)
         activation = class_activation(Z, y, threshold=threshold)
-        share_active(Z, threshold)
+        share_active(Z, threshold)  # raises an error if no component is active
         largest, order = activation.max(axis=0), np.arange(Z.shape[1])
         if sort:
             # Components that are never active come last.

@@ -104,7 +104,7 @@ class TopRowsDisplay(RowDisplay):
         Parameters
         ----------
         estimator : fitted estimator
-            Anything with `transform` and `inverse_transform`.
+            Anything with `transform`.
 
         X : {array-like, sparse array} of shape (n_samples, n_features)
             Data among which to search.
