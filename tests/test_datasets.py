@@ -67,6 +67,33 @@ def test_folders_in_their_order(arrays, tmp_path, monkeypatch):
     assert load_images("mnist", data_home="~/a").y_test == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "cannot be read"),
+        (b"no archive", "cannot be read"),
+        ("cut", "cannot be read"),
+        ({"X_train": None}, "no array X_train"),
+        ({"y_test": None}, "no array y_test"),
+        ({"X_train": np.zeros((2, 784), np.float32)}, "784 values of the type uint8"),
+        ({"X_test": np.zeros((2, 28, 28), np.uint8)}, "784 values of the type uint8"),
+    ],
+)
+def test_a_file_that_is_not_the_set(content, fault, arrays, tmp_path):
+    path = tmp_path / "mnist.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "cut":
+        np.savez(path, **arrays)
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        changed = {**arrays, **content}
+        kept = {key: value for key, value in changed.items() if value is not None}
+        np.savez(path, **kept)
+    with pytest.raises(ValueError, match=rf"mnist\.npz is not a .*{fault}.* Delete it"):
+        load_images("mnist", data_home=tmp_path)
+
+
 def test_unknown_set():
     with pytest.raises(ValueError, match=r"name must be one of .*mnist.*'imagenet'"):
         load_images("imagenet")
@@ -204,7 +231,7 @@ def pixel_of(value):
 )
 def test_another_set_on_openml(openml, tmp_path, change):
     change(openml)
-    with pytest.raises(ValueError, match=r"not the set .* Put mnist\.npz, with"):
+    with pytest.raises(ValueError, match=r"differs from .* Put mnist\.npz, with"):
         load_images("mnist", data_home=tmp_path)
     assert list(tmp_path.iterdir()) == []
 

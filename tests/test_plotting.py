@@ -23,7 +23,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen.baselines import (
     ABPEncoder,
     ShortRunEncoder,
@@ -160,8 +160,13 @@ def test_rows_of_a_reconstruction(encoder, digits):
         part = frame[frame["picture"] == picture]
         assert_array_equal(part["value"], values.ravel())
     assert part["name"].tolist() == 2 * list(range(12))
-    for rows in ([300], [-1], [], 0):
-        with pytest.raises(ValueError, match=r"rows must be a number .* 0\.\.299"):
+    mask = np.isin(np.arange(300), [2, 7])
+    assert draw(encoder, digits, rows=mask, **IMAGE).rows.tolist() == [2, 7]
+    for rows in ([300], [-1], [], [1.5], mask[:5], mask & False, "ab"):
+        with pytest.raises(ValueError, match=r"rows must be a number, .* 0\.\.299"):
+            draw(encoder, digits, rows=rows, **IMAGE)
+    for rows, error in {0: ValueError, 2.5: TypeError, None: TypeError}.items():
+        with pytest.raises(error, match="rows"):
             draw(encoder, digits, rows=rows, **IMAGE)
 
 
@@ -223,6 +228,7 @@ def test_reconstruction_of_a_table(pipeline, tumours):
     mean, deviation = scaled(clean.to_numpy())
     restored = pipeline.inverse_transform(pipeline.transform(X))
     assert display.axes_.shape == (2, 3)
+    assert len({ax.get_xlim() for ax in display.axes_[0]}) == 1
     for j, ax in enumerate(display.axes_[0]):
         pictures = X.to_numpy()[j], restored[j]
         expected = [clean.to_numpy()[j], *pictures]
@@ -376,6 +382,8 @@ def test_components_of_a_table(pipeline, tumours):
         drawn = bars(ax)
         assert list(drawn) == list(names[order])
         assert_allclose(list(drawn.values()), change[order])
+        low, high = ax.get_xlim()
+        assert low == -high < -abs(changes).max()
     assert [ax.axison for ax in display.axes_.flat] == 5 * [True] + [False]
 
 
@@ -463,6 +471,7 @@ def test_class_activation(sort, pipeline, tumours):
         )
         assert order != list(range(6))
     assert_allclose(shown(display.ax_), expected[:, order])
+    assert display.ax_.images[0].get_clim() == (0, 1)  # to compare with others
     ticks = [label.get_text() for label in display.ax_.get_xticklabels()]
     assert ticks == list(map(str, order))
     ticks = [label.get_text() for label in display.ax_.get_yticklabels()]
@@ -632,6 +641,28 @@ def test_rate_distortion_of_another_parameter(encoder, digits):
         RateDistortionDisplay.from_estimator(encoder, X, param_name="threshold")
 
 
+def test_rate_distortion_where_no_parameter_limits_the_codes(encoder, digits):
+    """Then the largest codes are kept."""
+    draw = RateDistortionDisplay.from_estimator
+    settings = PAPER_SETTINGS | {"sigma": 3.0, "n_components": 6, "max_iter": 31}
+    settings |= {
+        "output_activation": "identity",
+        "spike_scale": 0.5,
+        "step_size": 0.01,
+        "tol": None,
+    }
+    paper = SparseGeneratorEncoder(**settings, random_state=0).fit(digits)
+    dictionary = MiniBatchDictionaryLearning(
+        6, max_iter=1, transform_algorithm="threshold", random_state=0
+    ).fit(digits)
+    for estimator in paper, dictionary:
+        display = draw(estimator, digits)
+        assert display.param_name == "number of largest codes"
+        assert len(set(display.error)) == 3
+    with pytest.warns(UserWarning, match="All values of alpha give the same codes"):
+        draw(encoder, digits, param_name="alpha", param_range=[0.1, 0.2])
+
+
 # All displays ---------------------------------------------------------------------
 
 
@@ -750,7 +781,7 @@ def test_axes_that_are_not_in_a_grid(layout, encoder, digits):
 def test_shape_of_an_image_must_fit(display, encoder, digits):
     with pytest.raises(ValueError, match=r"\(8, 9\) has 72 values, but X has 64 feat"):
         display.from_estimator(encoder, digits, image_shape=(8, 9))
-    for shape in ((64,), (4, 8, 2), (2, 2, 4, 4)):
+    for shape in ((64,), (4, 8, 2), (2, 2, 4, 4), 8, (8.0, 8.0)):
         with pytest.raises(ValueError, match=r"image_shape must be \(height, width\)"):
             display.from_estimator(encoder, digits, image_shape=shape)
     few = SMALL[display] | {"image_shape": (4, 16, 1)}

@@ -1,4 +1,7 @@
+import math
 import os
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,9 @@ _IMAGE_SHAPES = {
     "svhn": (32, 32, 3),
     "celeba64": (64, 64, 3),
 }
+
+
+_LABELS = ["y_train", "y_test"]
 
 
 def load_images(name, *, data_home=None, download_if_missing=True):
@@ -63,8 +69,9 @@ def load_images(name, *, data_home=None, download_if_missing=True):
     Raises
     ------
     ValueError
-        If there is no such set, if the MD5 sum of an official file is another one, if
-        an image cannot be read, or if OpenML's copy is not the set that is expected.
+        If there is no such set, if `<name>.npz` is not a file as above, if the MD5 sum
+        of an official file is wrong, if an image cannot be read, or if OpenML's copy
+        differs from the original set.
 
     FileNotFoundError
         If the files are not there and cannot be downloaded. The message says what to
@@ -106,8 +113,9 @@ def load_images(name, *, data_home=None, download_if_missing=True):
     CelebA, the centre of 148 x 148 pixels of each aligned image of 178 x 218 pixels is
     resized to 64 x 64 pixels by Pillow's filter LANCZOS. The official partitions 0 and
     2 are the images for training and testing; partition 1, for validation, is left out.
-    All of CelebA takes 9 GB of memory as float32. Making its file takes minutes, and
-    making that of MNIST about one.
+    A process that is killed while it writes leaves a file `*.part`, which may be
+    deleted. All of CelebA takes 9 GB of memory as float32. Making its file takes
+    minutes, and making that of MNIST about one.
 
     References
     ----------
@@ -131,7 +139,7 @@ def load_images(name, *, data_home=None, download_if_missing=True):
     >>> images.X_train.shape, images.image_shape  # doctest: +SKIP
     ((60000, 784), (28, 28))
     """
-    if name not in _IMAGE_SHAPES:
+    if not isinstance(name, str) or name not in _IMAGE_SHAPES:
         raise ValueError(f"name must be one of {sorted(_IMAGE_SHAPES)}, got {name!r}.")
     folder = data_home or os.environ.get("SPARSEGEN_DATA")
     folder = Path(folder or Path(get_data_home(), "sklearn_sparsegen")).expanduser()
@@ -143,9 +151,36 @@ def load_images(name, *, data_home=None, download_if_missing=True):
             arrays = read_official_files(name, folder)
         with written_in_one_step(path) as file:
             np.savez(file, **arrays)
-    with np.load(path, allow_pickle=False) as file:
-        images = Bunch(**file, image_shape=_IMAGE_SHAPES[name])
+    images = Bunch(**_read(path, name), image_shape=_IMAGE_SHAPES[name])
     for key in ("X_train", "X_test"):
         images[key] = images[key].astype(np.float32)
         images[key] /= 255
     return images
+
+
+def _read(path, name):
+    """Return the arrays of the file of a set, or raise if it is not one."""
+    labels = ["attributes_train", "attributes_test", "attribute_names"]
+    keys = ["X_train", "X_test"] + (labels if name == "celeba64" else _LABELS)
+    try:
+        # NumPy does not close a damaged file that it has opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        fault = f"it cannot be read ({error})"
+    else:
+        n_pixels = math.prod(_IMAGE_SHAPES[name])
+        fault = None
+        if missing := [key for key in keys if key not in arrays]:
+            fault = f"it has no array {missing[0]}"
+        elif any(
+            arrays[key].dtype != np.uint8 or arrays[key].shape[1:] != (n_pixels,)
+            for key in keys[:2]
+        ):
+            fault = f"its images must be rows of {n_pixels} values of the type uint8"
+    if fault:
+        raise ValueError(
+            f"{path} is not a file of {name}: {fault}. Delete it, or move it away, and "
+            "call load_images again."
+        )
+    return arrays

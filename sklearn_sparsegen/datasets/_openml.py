@@ -45,9 +45,9 @@ def fetch_from_openml(name, path, download_if_missing):
         or np.bincount(y[n_train:]).tolist() != test_counts
     ):
         raise ValueError(
-            f"Version 1 of {title} on OpenML is not the set that is expected: its "
-            "number of images, their number of pixels, their values, or the numbers of "
-            f"images of the classes are other ones. {by_hand}."
+            f"Version 1 of {title} on OpenML differs from the original set in its "
+            "number of images, pixels, values or class counts. "
+            f"{by_hand}."
         )
     X = X.astype(np.uint8)
     return {

@@ -11,6 +11,16 @@ from .._parameters import ANY_POSITIVE
 from ._validation import checked_rows
 
 
+class _OddNumbers(Interval):
+    """The odd numbers in an interval of integers."""
+
+    def is_satisfied_by(self, value):
+        return super().is_satisfied_by(value) and value % 2 == 1
+
+    def __str__(self):
+        return super().__str__().replace("an int", "an odd int")
+
+
 def _checked_pair(X_true, X_pred, allow_nan):
     """Return data and reconstructions as float64 arrays of one shape, or raise."""
     X_true = checked_rows(
@@ -138,7 +148,7 @@ def peak_signal_noise_ratio(X_true, X_pred, *, data_range=1.0, pooled=False):
     {
         "image_shape": ["array-like"],
         "data_range": [ANY_POSITIVE],
-        "win_size": [Interval(Integral, 3, None, closed="left")],
+        "win_size": [_OddNumbers(Integral, 3, None, closed="left")],
     },
     prefer_skip_nested_validation=True,
 )
@@ -214,8 +224,6 @@ def structural_similarity(X_true, X_pred, *, image_shape, data_range=1.0, win_si
             f"image_shape={shape} has {math.prod(shape)} values, but a row of X_true "
             f"has {X_true.shape[1]}."
         )
-    if win_size % 2 == 0:
-        raise ValueError(f"win_size={win_size} must be odd.")
     if win_size > min(shape[:2]):
         raise ValueError(
             f"image_shape={shape} is smaller than the window, win_size={win_size}; "

@@ -144,7 +144,7 @@ def make_encoder_scorer(name, **options):
     >>> scoring["psnr"]
     make_encoder_scorer('psnr', data_range=16)
     """
-    if name not in _FUNCTIONS:
+    if not isinstance(name, str) or name not in _FUNCTIONS:
         raise ValueError(f"name must be one of {sorted(_FUNCTIONS)}, got {name!r}.")
     function = _FUNCTIONS[name]
     parameters = signature(function).parameters.values()

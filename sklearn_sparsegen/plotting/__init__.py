@@ -1,9 +1,9 @@
 """Pictures of what an encoder does, as displays in scikit-learn's manner.
 
-They need matplotlib, and `frame` needs pandas. `from_estimator` computes what a display
-shows and draws it, `plot` draws it again, and `frame` returns it as a table. They take
-any estimator with `transform` and `inverse_transform`, such as a pipeline that ends in
-an encoder, or scikit-learn's `PCA`.
+Displays need matplotlib, and `frame` needs pandas. `from_estimator` computes what a
+display shows and draws it, `plot` draws it again, and `frame` returns it as a table. A
+display takes any estimator with `transform` and `inverse_transform`, such as a pipeline
+that ends in an encoder, or scikit-learn's `PCA`.
 """
 
 from ._class_activation import ClassActivationDisplay

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..metrics import class_activation, class_information
+from ..metrics._validation import as_numpy
 from ._shared import canvas_of_one, infer, share_active, table
 
 
@@ -104,7 +105,7 @@ class ClassActivationDisplay:
         return cls(
             activation=activation,
             information=class_information(Z, y, threshold=threshold),
-            classes=np.unique(y),
+            classes=np.unique(as_numpy(y)),
             order=order,
         ).plot(ax)
 
@@ -126,7 +127,7 @@ class ClassActivationDisplay:
         size = 3 + min(max(0.25 * n, 3), 8), 1.6 + 0.28 * n_classes
         self.ax_, self.figure_ = canvas_of_one(ax, size)
         image = self.ax_.imshow(
-            self.activation[:, order], aspect="auto", cmap="Blues", vmin=0
+            self.activation[:, order], aspect="auto", cmap="Blues", vmin=0, vmax=1
         )
         bar = self.figure_.colorbar(image, ax=self.ax_, pad=0.01)
         bar.set_label("share of rows", fontsize="small")

@@ -214,7 +214,11 @@ class ComponentDisplay(RowDisplay):
 
     def _draw_tables(self, area):
         names = self._names(self.changes.shape[1])
-        for ax, change in zip(self.axes_.flat, self.changes / self.unit, strict=False):
+        scaled = self.changes / self.unit
+        # One scale for all components, so that their bars can be compared.
+        limit = 1.05 * np.abs(scaled).max() or 1.0
+        for ax, change in zip(self.axes_.flat, scaled, strict=False):
+            ax.set_xlim(-limit, limit)
             shown = np.argsort(-np.abs(change), kind="stable")[:_MAX_BARS]
             colours = np.where(change[shown] > 0, "C3", "C0")
             draw_bars(ax, change[shown], names[shown], color=colours)

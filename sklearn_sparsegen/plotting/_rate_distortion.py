@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._messages import warn
 from ._shared import (
     as_rows,
     canvas_of_one,
@@ -109,9 +110,9 @@ class RateDistortionDisplay:
             A parameter that is read when `transform` runs, such as "threshold", with
             the name that `set_params` takes. None takes the limit on the number of
             active codes (`n_nonzero_coefs` or, of scikit-learn's dictionaries,
-            `transform_n_nonzero_coefs`); for estimators without one, such as `PCA`, the
-            codes that are largest in absolute value are kept, and the others set to
-            zero.
+            `transform_n_nonzero_coefs`). For estimators without such a limit, as `PCA`
+            and the paper's solver are, the codes that are largest in absolute value are
+            kept, and the others set to zero.
 
         param_range : array-like, default=None
             Values of the parameter. None takes 1, 2, 5, 10, 20, 50 and 100 codes, up to
@@ -142,7 +143,7 @@ class RateDistortionDisplay:
         if param_range is None:
             param_range = [count for count in _COUNTS if count <= Z.shape[1]]
         if param_name is None:
-            names = [prefix + limit for limit in _LIMITS if hasattr(step, limit)]
+            names = [prefix + limit for limit in _LIMITS if _acts(step, limit)]
             param_name = names[0] if names else _LARGEST
         n_active, error = [], []
         fitted = copy.deepcopy(estimator)
@@ -153,6 +154,11 @@ class RateDistortionDisplay:
                 codes = infer(fitted.set_params(**{param_name: value}), X)
             n_active.append(np.count_nonzero(codes, axis=1).mean())
             error.append(np.nanmean((rows - generate(fitted, codes)) ** 2))
+        if len(set(zip(n_active, error, strict=True))) == 1 < len(error):
+            warn(
+                f"All values of {param_name} give the same codes of X; pass the name "
+                "of a parameter that is read when `transform` runs."
+            )
         return cls(
             values=np.asarray(param_range),
             n_active=np.array(n_active),
@@ -214,6 +220,16 @@ class RateDistortionDisplay:
                 "error": self.error,
             }
         )
+
+
+def _acts(estimator, limit):
+    """Return whether a parameter limits the codes that an estimator infers."""
+    parameters = estimator.get_params()
+    return (
+        limit in parameters
+        and parameters.get("solver", "proximal") == "proximal"
+        and parameters.get("transform_algorithm", "omp") in ("omp", "lars")
+    )
 
 
 def keep_largest(Z, n):

@@ -12,6 +12,7 @@ from ._shared import (
     RowDisplay,
     as_rows,
     canvas,
+    choose_rows,
     generate,
     image_size,
     infer,
@@ -105,8 +106,9 @@ default=None
             The same data without noise and with all values, to compare with. They then
             determine the scale.
 
-        rows : int or array-like of int, default=8
-            Number of rows to draw, the first of X, or the places of the rows in X.
+        rows : int, or array-like of int or bool, default=8
+            Number of rows to draw, the first of X; or the places of the rows in X; or a
+            mask of them.
 
         image_shape : tuple of int, default=None
             Shape of an image, (height, width) or (height, width, channels) with 1 or 3
@@ -134,13 +136,7 @@ default=None
                     f"X_clean must have the shape of X, {given.shape}, got "
                     f"{clean.shape}."
                 )
-        rows = np.arange(min(rows, len(given))) if np.ndim(rows) == 0 else rows
-        rows = np.asarray(rows)
-        if not len(rows) or rows.min() < 0 or rows.max() >= len(given):
-            raise ValueError(
-                f"rows must be a number above 0, or places in 0..{len(given) - 1}, got "
-                f"{rows.tolist()}."
-            )
+        rows = choose_rows(rows, len(given))
         codes = infer(estimator, _safe_indexing(X, rows))
         settings = row_settings(
             estimator, given if clean is None else clean, image_shape
@@ -219,7 +215,12 @@ default=None
         missing = np.isnan(self.X)
         thickness = 0.8 / len(pictures)
         places = np.arange(len(shown))
+        shown_values = [rows[:, shown] for rows in scaled.values()]
+        limits = np.nanmin(shown_values, initial=0), np.nanmax(shown_values, initial=0)
+        margin = 0.05 * (limits[1] - limits[0])
         for j, ax in enumerate(self.axes_[0]):
+            # One scale for all rows, so that their bars can be compared.
+            ax.set_xlim(limits[0] - margin, limits[1] + margin)
             for i, (name, rows) in enumerate(scaled.items()):
                 shift = (i - (len(pictures) - 1) / 2) * thickness
                 bar = {"height": thickness, "color": _COLOURS[name], "label": name}

@@ -8,14 +8,15 @@ their own.
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array
+from sklearn.utils import check_scalar
 
-from .._arrays import as_numpy, fill_masked, from_array_api
 from .._parameters import check_count
+from ..metrics._validation import checked_rows
 
 NOT_OBSERVED = "#e60ab4"  # a colour that neither grey nor most colour images have
 DEVIATIONS = "standard deviations from the mean"
@@ -26,10 +27,8 @@ DEVIATIONS = "standard deviations from the mean"
 
 def as_rows(X, name="X"):
     """Return data or codes of any kind as a dense array of float32 or float64."""
-    X = as_numpy(from_array_api(X))
-    X = X.toarray() if sparse.issparse(X) else fill_masked(X)
-    types = [np.float64, np.float32]
-    return check_array(X, dtype=types, ensure_all_finite="allow-nan", input_name=name)
+    X = checked_rows(X, name, ensure_all_finite="allow-nan")
+    return X.toarray() if sparse.issparse(X) else X
 
 
 def infer(estimator, X):
@@ -60,18 +59,17 @@ def check_image_shape(image_shape, n_features):
     """Raise unless a row of `n_features` values is an image of this shape, or None."""
     if image_shape is None:
         return
-    is_shape = len(image_shape) == 2 or (
-        len(image_shape) == 3 and image_shape[2] in (1, 3)
-    )
-    if not is_shape:
+    sizes = () if np.ndim(image_shape) == 0 else tuple(image_shape)
+    is_shape = len(sizes) == 2 or (len(sizes) == 3 and sizes[2] in (1, 3))
+    if not is_shape or not all(isinstance(size, Integral) for size in sizes):
         raise ValueError(
             "image_shape must be (height, width), (height, width, 1) or (height, "
             f"width, 3), got {image_shape}; None draws bars of features."
         )
-    if math.prod(image_shape) != n_features:
+    if math.prod(sizes) != n_features:
         raise ValueError(
-            f"image_shape={tuple(image_shape)} has {math.prod(image_shape)} values, "
-            f"but X has {n_features} features; None draws bars of features."
+            f"image_shape={sizes} has {math.prod(sizes)} values, but "
+            f"X has {n_features} features; None draws bars of features."
         )
 
 
@@ -137,11 +135,29 @@ class RowDisplay:
         return draw_image(ax, row, self.image_shape, low, high)
 
 
-# Choice of components -------------------------------------------------------------
+# Choice of rows and components ----------------------------------------------------
+
+
+def choose_rows(rows, n_rows):
+    """Return the places of rows: the first ones, those given, or those of a mask."""
+    if np.ndim(rows) == 0 and not isinstance(rows, str):
+        check_count(rows, "rows")
+        return np.arange(min(int(rows), n_rows))
+    chosen = np.asarray(rows)
+    if chosen.dtype == bool and len(chosen) == n_rows:
+        chosen = np.flatnonzero(chosen)
+    is_valid = chosen.dtype.kind in "iu" and chosen.ndim == 1 and len(chosen)
+    if not is_valid or chosen.min() < 0 or chosen.max() >= n_rows:
+        raise ValueError(
+            f"rows must be a number, places in 0..{n_rows - 1}, or a mask of all "
+            f"{n_rows} rows of X that chooses some, got {rows!r}."
+        )
+    return chosen
 
 
 def share_active(Z, threshold):
     """Return the share of rows in which each component is active, or raise if none."""
+    check_scalar(threshold, "threshold", Real, min_val=0)
     share = (abs(Z) > threshold).mean(axis=0)
     if not share.any():
         raise ValueError(
@@ -153,9 +169,11 @@ def share_active(Z, threshold):
 
 
 def choose(components, importance):
-    """Return the indices of components: so many of the most important, or those given.
+    """Return indices of components.
 
-    Components of importance zero, which are never active, are left out or an error.
+    A number chooses the components of largest importance, without those of importance
+    zero, which are never active. Indices are returned as they are if all of them are
+    active.
     """
     if np.ndim(components) == 0:
         check_count(components, "components")
