@@ -9,7 +9,10 @@ _SCALES = tuple(printed.TABLE_2["paper"])
 
 @dataclass
 class Claim:
-    """That a figure of a method is larger than that of others, or than the paper's."""
+    """That a figure of a method is larger than that of others.
+
+    Or, with `printed`, that it is at least the paper's, to the digits that are shown.
+    """
 
     text: str
     experiment: str
@@ -27,7 +30,7 @@ class Claim:
 
         `names` are those of the data sets. Without results it is None.
         """
-        n_true, n_cases, figures = 0, 0, []
+        n_true, n_cases, n_missing, figures = 0, 0, 0, []
         for data in self.data:
             for variant in self.variants:
                 entries = {
@@ -40,13 +43,20 @@ class Claim:
                     found = results.values(self.figure, **entries, method=method)
                     if len(found):
                         means[method] = self.scale * found.mean()
-                if self.printed:
+                ours = means.pop(self.method, None)
+                if ours is None:
+                    means = {}
+                elif self.printed:
                     means["the paper"] = self.printed(data, variant)
-                if self.method not in means or len(means) == 1:
-                    continue
-                ours = means.pop(self.method)
+                    n_true += round(ours, self.digits) >= round(
+                        means["the paper"], self.digits
+                    )
+                else:
+                    n_true += sum(ours > other for other in means.values())
                 n_cases += len(means)
-                n_true += sum(ours > other for other in means.values())
+                n_missing += (len(self.others) or 1) - len(means)
+                if not means:
+                    continue
                 others = ", ".join(
                     f"{'proposed' if name == 'paper' else name} {value:.{self.digits}f}"
                     for name, value in means.items()
@@ -56,8 +66,10 @@ class Claim:
         if not n_cases:
             return None
         verdict = "holds" if n_true == n_cases else "does not hold"
-        if 0 < n_true < n_cases:
-            verdict = f"in {n_true} of {n_cases} comparisons"
+        if 0 < n_true < n_cases or n_missing:
+            verdict = f"holds in {n_true} of {n_cases} comparisons"
+        if n_missing:
+            verdict += f"; {n_missing} not run"
         return [[self.text], [verdict], figures]
 
 
@@ -86,13 +98,22 @@ CLAIMS = [
         data=_ALL,
     ),
     Claim(
-        "A smaller alpha leaves fewer active codes.",
+        "alpha = 0.5 leaves fewer active codes than alpha = 1.",
         "figure 1",
         "n_active",
-        ("alpha = .5", "paper"),
+        ("alpha = .5",),
         method="alpha = 1",
         data=("mnist",),
-        digits=0,
+        digits=1,
+    ),
+    Claim(
+        "alpha = 0.01 leaves fewer still.",
+        "figure 1",
+        "n_active",
+        ("paper",),
+        method="alpha = .5",
+        data=("mnist",),
+        digits=1,
     ),
     Claim(
         "Restored images are more similar to the noisy ones than with VSC and "
@@ -130,15 +151,15 @@ CLAIMS = [
         printed=lambda _, scale: printed.TABLE_3["paper"][scale],
     ),
     Claim(
-        "Langevin noise makes reconstructions worse.",
+        "Langevin noise makes reconstructions worse (in the paper on 3 of 4 sets).",
         "table 4",
         "psnr",
         ("Langevin noise",),
         data=_ALL,
     ),
     Claim(
-        "A falling alpha makes images restored from noisy ones more similar to them "
-        "than a constant one.",
+        "Images that are restored after training with a falling alpha are more similar "
+        "to the noisy images than with a constant alpha (in the paper on 2 of 4 sets).",
         "table 4",
         "ssim_noisy",
         ("constant sparsity",),
@@ -170,6 +191,34 @@ CLAIMS = [
         "accuracy",
         ("beta-VAE", "VSC", "short-run"),
         data=("mnist",),
+        digits=1,
+        scale=100,
+    ),
+    Claim(
+        "Not in the paper: our defaults reconstruct better than the proposed method.",
+        "table 1",
+        "psnr",
+        ("paper",),
+        method="defaults",
+        data=_ALL,
+    ),
+    Claim(
+        "Not in the paper: with a tenth of the components active, ours reconstructs "
+        "better than TopK, the dictionary and PCA.",
+        "table 1",
+        "psnr",
+        ("TopK", "dictionary", "PCA"),
+        method="few codes",
+        data=_ALL,
+    ),
+    Claim(
+        "Not in the paper: a classifier recognises images that our defaults restore "
+        "better than those that the proposed method restores.",
+        "table 3",
+        "accuracy",
+        ("paper",),
+        method="defaults",
+        variants=_SCALES,
         digits=1,
         scale=100,
     ),

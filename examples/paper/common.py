@@ -9,6 +9,7 @@ import argparse
 import functools
 import json
 import os
+import warnings
 from pathlib import Path
 
 import joblib
@@ -16,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, __version__
@@ -101,7 +103,10 @@ def run(experiment, description, measure, draw=None, *, variants=(None,), **defa
         images = load(data, options)
         fitted = functools.partial(fit, data=data, images=images, options=options)
         for key in results.missing(experiment, data, images, variants):
-            results.add(key, measure(images, key, fitted))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", ConvergenceWarning)
+                figures = measure(images, key, fitted)
+            results.add(key, figures | {"warnings": texts_of(caught)})
         if draw is None or options.methods != list(defaults["methods"]):
             continue
         fitted = functools.partial(fitted, seed=options.seeds[0])
@@ -111,6 +116,12 @@ def run(experiment, description, measure, draw=None, *, variants=(None,), **defa
         for name, figure in draw(images, options.methods, fitted):
             figure.savefig(folder / f"{name}_{data}.png", dpi=80)
             plt.close(figure)
+
+
+def texts_of(caught):
+    """Return the first sentence of each warning that a fit or an inference gave."""
+    texts = [str(w.message) for w in caught if w.category is ConvergenceWarning]
+    return list(dict.fromkeys(text.partition("; ")[0] for text in texts))
 
 
 def load(name, options):
@@ -128,11 +139,13 @@ class ResultsFile:
 
     def __init__(self, options):
         self.options = options
-        self.known = set()
+        self.known, self.start = set(), ""
         if options.results.exists():
-            for line in options.results.read_text().splitlines():
-                key = json.loads(line)
-                self.known.add(tuple(key[name] for name in NAMES))
+            lines = read_results(options.results)
+            self.known = {tuple(line[name] for name in NAMES) for line in lines}
+            # What was cut off ends where it is, and a new line begins.
+            is_whole = options.results.read_text().endswith("\n")
+            self.start = "" if is_whole else "\n"
 
     def missing(self, experiment, data, images, variants):
         """Yield what identifies each result that is not known yet."""
@@ -148,24 +161,37 @@ class ResultsFile:
     def add(self, key, figures):
         """Append a result to the file, and print it."""
         figures = {
-            name: value if isinstance(value, str) else np.round(value, 5).tolist()
+            name: np.round(value, 5).tolist() if np.all(np.isreal(value)) else value
             for name, value in figures.items()
         }
         line = json.dumps(key | figures | {"version": __version__})
         self.options.results.parent.mkdir(parents=True, exist_ok=True)
         with open(self.options.results, "a") as file:
-            file.write(line + "\n")
+            file.write(f"{self.start}{line}\n")
             file.flush()
             os.fsync(file.fileno())
+        self.start = ""
         print(line, flush=True)
+
+
+def read_results(path):
+    """Return the lines of a file of results, without those that were cut off."""
+    results = []
+    for line in filter(None, path.read_text().splitlines()):
+        try:
+            results.append(json.loads(line))
+        except json.JSONDecodeError:
+            print(f"{path}: left out a line that is not whole: {line[:60]}")
+    return results
 
 
 def make_method(name, data, seed, options, n_components=None):
     """Return an estimator that is not fitted.
 
     The methods of the paper have its settings, and the same generator, number of epochs
-    and learning rate. The others have their own defaults; those that are told how many
-    codes to use have a tenth of the number of components.
+    and learning rate. The others have their own defaults, but VarianceSparse 20 epochs
+    and the dictionary 5 passes in batches of 256; those that are told how many codes to
+    use have a tenth of the number of components.
     """
     n_default, hidden_layer_sizes = SIZES[data]
     n = n_components or n_default

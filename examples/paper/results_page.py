@@ -7,7 +7,6 @@ replaced by what `table_1` below returns for this data set.
 """
 
 import argparse
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import printed
 from claims import CLAIMS
+from common import read_results
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
@@ -29,21 +29,30 @@ LABELS = {
     "defaults": "**our defaults**",
     "few codes": "**ours**, few codes",
 }
-FIRST = "raw pixels", *printed.TABLE_1
+FIRST = "raw pixels", "mean image", *printed.TABLE_1
 SCALES = tuple(printed.TABLE_2["paper"])
 
 
 class Results:
-    """The lines of a file of results."""
+    """The lines of a file of results that are shown.
+
+    Of each experiment and data set these are the lines of one setting, the largest of
+    the proposed method, if it was run, so that a table compares like with like.
+    """
 
     def __init__(self, path):
-        self.lines = [json.loads(line) for line in path.read_text().splitlines()]
+        groups = {}
+        for line in read_results(path):
+            groups.setdefault((line["experiment"], line["data"]), []).append(line)
+        self.lines = []
+        for lines in groups.values():
+            own = [line for line in lines if line["method"] == "paper"]
+            largest = max(map(_setting, own or lines))
+            self.lines += [line for line in lines if _setting(line) == largest]
 
     def of(self, **entries):
-        """Return the lines with these entries, of the most images and epochs."""
-        found = [x for x in self.lines if entries.items() <= x.items()]
-        most = max(map(_size, found), default=None)
-        return [line for line in found if _size(line) == most]
+        """Return the lines with these entries."""
+        return [line for line in self.lines if entries.items() <= line.items()]
 
     def values(self, figure, **entries):
         """Return one figure of all seeds."""
@@ -51,12 +60,13 @@ class Results:
 
     def methods(self, **entries):
         """Return the methods with results, those of the paper first."""
-        found = [x["method"] for x in self.lines if entries.items() <= x.items()]
+        found = [line["method"] for line in self.of(**entries)]
         return [name for name in dict.fromkeys([*FIRST, *found]) if name in found]
 
 
-def _size(line):
-    return line["n_train"] * line["epochs"], line["n_test"], line["learning_rate"]
+def _setting(line):
+    """Return the setting of a run, such that larger runs are larger."""
+    return line["n_train"] * line["epochs"], line["n_test"], -line["learning_rate"]
 
 
 @dataclass
@@ -80,7 +90,7 @@ class Column:
             lines[0] += f" ({values.min():.{digits}f} to {values.max():.{digits}f})"
         if method in self.printed:
             paper = self.printed[method]
-            difference = values.mean() - paper
+            difference = round(values.mean(), digits) - round(paper, digits)
             lines.append(f"paper {paper:.{digits}f}, {difference:+.{digits}f}")
         return lines
 
@@ -107,11 +117,11 @@ def compare(results, experiment, data, columns):
     largest = results.of(**entries)
     if not largest:
         return ""
-    line, n_seeds = largest[0], len({line["seed"] for line in largest})
+    line, seeds = largest[0], sorted({line["seed"] for line in largest})
     text = (
-        f"{DATA[data]}: {line['n_train']:,} training images, {line['n_test']:,} test "
-        f"images, {line['epochs']} epochs, learning rate {line['learning_rate']:g}, "
-        f"{n_seeds} seed{'s' * (n_seeds > 1)}."
+        f"{DATA[data]}: {line['n_train']:,} training and {line['n_test']:,} test "
+        f"images; ``--data {data} --epochs {line['epochs']} --learning-rate "
+        f"{line['learning_rate']:g} --seeds {' '.join(map(str, seeds))}``"
     )
     rows = []
     for method in results.methods(**entries):
@@ -121,7 +131,15 @@ def compare(results, experiment, data, columns):
             row.append(column.cell(method, results.values(column.figure, **entries)))
         rows.append(row)
     header = ["method", *(column.title for column in columns)]
-    return f"{text}\n\n{table(header, rows)}"
+    warned = {}
+    for line in largest:
+        for message in line.get("warnings", []):
+            warned.setdefault(message, set()).add(line["method"])
+    notes = "".join(
+        f"\n\nWarning of {', '.join(sorted(methods))}: {message}."
+        for message, methods in warned.items()
+    )
+    return f"{text}\n\n{table(header, rows)}{notes}"
 
 
 def _of_data(figures, data):

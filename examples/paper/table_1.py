@@ -10,7 +10,9 @@ from common import decode, reconstruct, run, show_rows
 
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 
+MEAN = "mean image"
 METHODS = [
+    MEAN,
     "VSC",
     "VAE",
     "beta-VAE",
@@ -26,21 +28,33 @@ METHODS = [
 
 
 def measure(images, key, fit):
-    X, estimator = images.X_test, fit(key["method"], seed=key["seed"])
+    X = images.X_test
+    if key["method"] == MEAN:
+        mean = np.broadcast_to(images.X_train.mean(axis=0), X.shape)
+        return figures_of(X, mean, mean, n_active=0.0)
+    estimator = fit(key["method"], seed=key["seed"])
     codes = estimator.transform(X)
-    output = decode(estimator, codes)
-    sparse_output = decode(estimator, np.where(np.abs(codes) > 0.2, codes, 0))
+    return figures_of(
+        X,
+        decode(estimator, codes),
+        decode(estimator, np.where(np.abs(codes) > 0.2, codes, 0)),
+        n_active=active_codes(codes).mean(),
+    )
+
+
+def figures_of(X, output, sparse_output, n_active):
+    """Return the figures of reconstructions, of all codes and of the active ones."""
     return {
         "psnr": peak_signal_noise_ratio(X, output, pooled=True),
         "mean_psnr": peak_signal_noise_ratio(X, output).mean(),
         "sparse_psnr": peak_signal_noise_ratio(X, sparse_output, pooled=True),
-        "n_active": active_codes(codes).mean(),
+        "n_active": n_active,
     }
 
 
 def draw(images, methods, fit):
     X = images.X_test[:10]
-    rows = {method: reconstruct(fit(method), X) for method in methods}
+    rows = {method: reconstruct(fit(method), X) for method in methods if method != MEAN}
     yield "figure_2", show_rows({"original": X, **rows}, images.image_shape)
 
 

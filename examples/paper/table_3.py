@@ -1,8 +1,8 @@
 """Table 3: accuracy of a classifier of clean images on images restored from noisy ones.
 
-The classifier has a hidden layer of 100 units and ReLU, and is trained on all clean
-training images. Each run has a classifier and noise of its own, and one of three fits
-of the method.
+The classifier has a hidden layer of 100 units and ReLU, and is trained on clean
+training images, of which a tenth tells when to stop. Each run has a classifier and
+noise of its own, and one of three fits of the method.
 """
 
 from common import GREY, add_noise, reconstruct, run
