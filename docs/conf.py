@@ -2,6 +2,8 @@
 
 import warnings
 
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 from sklearn.exceptions import ConvergenceWarning
 
 import sklearn_sparsegen
@@ -15,22 +17,81 @@ author = "the sklearn_sparsegen developers"
 version = release = sklearn_sparsegen.__version__
 
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "auto_examples/*.ipynb"]
+templates_path = ["_templates"]
+default_role = "literal"  # as in the docstrings: `alpha` is code
+smartquotes = False
+
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_title = html_short_title = project
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
+html_theme_options = {
+    "show_prev_next": False,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 5,
+}
+# Pages without pages below them have no section navigation.
+html_sidebars = {page: [] for page in ("index", "paper", "benchmarks", "changes")}
+
 autodoc_typehints = "none"  # the docstrings have the types
+autosummary_context = {
+    # Methods that scikit-learn documents in its pages on metadata routing.
+    "without": "get_metadata_routing, set_fit_request, set_partial_fit_request, "
+    "set_score_request, set_inverse_transform_request, set_transform_request"
+}
 numpydoc_show_class_members = False
+
+# Where the network cannot be reached, the names that these pages use are looked up in
+# the text files, which are inventories of the first version of Sphinx's format.
+_PEERS = {
+    "sklearn": "https://scikit-learn.org/stable/",
+    "torch": "https://docs.pytorch.org/docs/stable/",
+}
+intersphinx_mapping = {
+    name: (url, (None, f"inventories/{name}.txt")) for name, url in _PEERS.items()
+}
+intersphinx_timeout = 5
+
+plot_html_show_source_link = plot_html_show_formats = False
+plot_formats = [("png", 100)]
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "abort_on_example_error": True,
     "show_memory": False,
-    # pages that show where a function is used are not built
-    "backreferences_dir": None,
+    "write_computation_times": False,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("sklearn_sparsegen",),
+    "reference_url": {"sklearn_sparsegen": None},
 }
+
+
+def _inline_formula(writer, node):
+    writer.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def _formula(writer, node):
+    formula = tex2mathml(node.astext(), as_block=True)
+    writer.body.append(f'<div class="formula">{formula}</div>\n')
+    raise SkipNode
+
+
+def setup(app):
+    # Browsers show MathML themselves, so that formulas need no script and no network.
+    app.add_html_math_renderer("mathml", (_inline_formula, None), (_formula, None))

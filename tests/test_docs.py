@@ -22,7 +22,10 @@ from sklearn_sparsegen import SparseGeneratorEncoder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDE = (ROOT / "docs" / "user_guide.rst").read_text(encoding="utf-8")
+PAGES = {
+    path.stem: path.read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.rst")
+}
 
 pytestmark = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 
@@ -33,6 +36,13 @@ def without_windows_and_arguments(monkeypatch):
     with matplotlib.rc_context():
         matplotlib.use("agg")
         yield
+
+
+def blocks_of(page):
+    """Return the code of a page, block by block."""
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page)
+    assert len(blocks) == page.count("code-block:: python")
+    return [textwrap.dedent(block).strip() for block in blocks]
 
 
 def run(code, namespace):
@@ -56,9 +66,20 @@ def assert_useful(encoder, X):
     assert r2_score(X, X_hat, multioutput="variance_weighted") >= 0.8
 
 
-def test_the_first_lines_of_readme():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    accuracy = run(code, names := {})
+def test_the_first_lines_of_readme(capsys):
+    """They are those of the front page, and print what both say."""
+    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks_of(PAGES["index"]) == [first.strip()]
+    run(first, names := {})
+    shown = re.search(r"```\n(\(1797.*)\n```", README)[1]
+    assert shown in PAGES["index"]
+    printed = capsys.readouterr().out
+    pattern = r"\(1797, 200\) (\d+) active in a row"
+    n_active, expected = (
+        int(re.fullmatch(pattern, line.strip())[1]) for line in (printed, shown)
+    )
+    assert abs(n_active - expected) <= 1
+    accuracy = run(second, names)
     assert_useful(names["model"]["enc"], names["X_test"])
     pca = make_pipeline(PCA(), clone(names["model"]["clf"]))
     pca.fit(names["X_train"], names["y_train"])
@@ -79,49 +100,59 @@ def test_the_example_of_readme():
     assert_useful(names["encoder"], names["X_test"])
 
 
-def blocks_of(page):
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page)
-    assert len(blocks) == page.count("code-block:: python") > 2
-    return blocks
-
-
+# Torch warns of its own code where it exports a generator.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_the_lines_on_saving(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "name",
+    [name for name, page in PAGES.items() if blocks_of(page) and name != "index"],
+)
+def test_the_code_of_the_pages(name, tmp_path, monkeypatch):
+    """It runs, and what it fits has codes that are of use."""
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in blocks_of((ROOT / "docs" / "saving.rst").read_text(encoding="utf-8")):
-        run(textwrap.dedent(block), names)
+    names, results = {}, {}
+    for block in blocks_of(PAGES[name]):
+        results[block] = run(block, names)
+    globals().get(f"check_{name}", check_encoder)(names, results)
+
+
+def check_encoder(names, results):
+    """The encoder has codes of use."""
+    assert_useful(names["encoder"], names["X"])
+
+
+def check_saving(names, results):
+    """All files are there, and the loaded encoder has the same codes."""
     assert_array_equal(
         names["loaded"].transform(names["X"]), names["encoder"].transform(names["X"])
     )
-    files = {path.name for path in tmp_path.iterdir()}
+    files = {path.name for path in Path.cwd().iterdir()}
     assert files >= {"encoder.skops", "generator.pt2", "generator.onnx", "checkpoints"}
+    assert (names["encoder"].transform(names["X"]) != 0).any(1).mean() >= 0.95
     # The last fit of the search may be the one before.
-    assert len(list((tmp_path / "checkpoints").iterdir())) in (5, 6)
+    assert len(list(Path("checkpoints").iterdir())) in (5, 6)
 
 
-def test_the_lines_of_the_user_guide():
-    blocks = blocks_of(GUIDE)
-    names = {}
-    for block in blocks:
-        run(textwrap.dedent(block), names)
-    assert_useful(names["encoder"], names["X"])
-
-
-def test_the_lines_on_large_data():
-    names = {}
-    for block in blocks_of((ROOT / "docs" / "large_data.rst").read_text("utf-8")):
-        result = run(textwrap.dedent(block), names)
-        if "compute(" in block:
-            codes = names["encoder"].transform(names["X"])
-            assert_allclose(result, codes, rtol=0, atol=1e-8)
+def check_large_data(names, results):
+    """Codes that Dask computes are those of the encoder."""
+    (computed,) = (value for code, value in results.items() if "compute(" in code)
+    codes = names["encoder"].transform(names["X"])
+    assert_allclose(computed, codes, rtol=0, atol=1e-8)
     assert isinstance(names["codes"], torch.Tensor)
-    assert_useful(names["encoder"], names["X"])
+    check_encoder(names, results)
+
+
+def check_choosing_parameters(names, results):
+    """The search ends with an encoder of use."""
+    check_encoder(
+        {"encoder": names["search"].best_estimator_, "X": names["X"]}, results
+    )
 
 
 @pytest.mark.parametrize("load", [load_wine, load_iris, load_diabetes])
 def test_the_settings_for_missing_values(load, rng):
-    (code,) = re.findall(r"imputer = (SparseGeneratorEncoder\([^)]*\))", GUIDE)
+    (code,) = re.findall(
+        r"imputer = (SparseGeneratorEncoder\([^)]*\))", PAGES["choosing_parameters"]
+    )
     names = {"SparseGeneratorEncoder": SparseGeneratorEncoder}
     imputer = eval(code, names).set_params(random_state=0, max_iter=300)
     X = scale(load().data)
