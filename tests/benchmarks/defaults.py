@@ -1,12 +1,12 @@
 """The defaults on many data sets: are the codes sparse, faithful and useful?
 
-    SPARSEGEN_DATA=folder python tests/benchmarks/defaults.py [file [name=value]]
+    SPARSEGEN_DATA=folder python tests/benchmarks/defaults.py [file.jsonl [name=value]]
 
-prints a table in CSV. It fits `SparseGeneratorEncoder()` with all defaults, and MLPClassifier() with all defaults
+fits `SparseGeneratorEncoder()` with all defaults, and MLPClassifier() with all defaults
 on its codes, for three seeds, of which each has a split and an initialisation of its
-own. Each result is written as it comes; results that are in the file are not computed
-again. Parameters of the encoder may be added, to compare them with the defaults. It
-takes about an hour on one core.
+own, and prints a table in CSV. Each result is written to the file as it comes; results
+that are in the file are not computed again. Parameters of the encoder may be added, to
+compare them with the defaults. It takes about an hour on one core.
 """
 
 import ast
