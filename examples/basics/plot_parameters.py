@@ -21,14 +21,14 @@ from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 torch.set_num_threads(1)  # with small matrices, several threads are slower than one
 
 X = load_digits().data.astype(np.float32)  # values from 0 to 16
-X_train, X_test = train_test_split(X, train_size=600, random_state=0)
+X_train, X_test = train_test_split(X, train_size=500, random_state=0)
 base = SparseGeneratorEncoder(
     n_components=50,
     hidden_layer_sizes=(60,),
     sigma=1.0,
-    decay=0.15,
+    decay=0.2,
     learning_rate_init=0.003,
-    max_iter=15,
+    max_iter=12,
     tol=None,
     random_state=0,
 )
@@ -91,7 +91,7 @@ fit_each("sigma", [0.5, 1.0, 2.0, 4.0])
 # A code may choose its active components among more of them, which brings it closer.
 # The number of active codes grows much less than the number of components.
 
-fit_each("n_components", [10, 25, 50, 100])
+fit_each("n_components", [10, 30, 100])
 
 # %%
 # n_steps and transform_n_steps
