@@ -77,7 +77,10 @@ for name, values in accuracies.items():
     print(f"{name:<12}  " + "  ".join(f"{value:.3f}" for value in mean))
     ax.errorbar(counts, mean, deviation, fmt="o-", capsize=3, label=name)
 ax.set(
-    xlabel="labels", ylabel="accuracy", xscale="log", title="Means and deviations of draws"
+    xlabel="labels",
+    ylabel="accuracy",
+    xscale="log",
+    title="Means and deviations of draws",
 )
 ax.set_xticks(counts, counts)
 ax.minorticks_off()

@@ -18,6 +18,7 @@ from pydoc_data.topics import topics
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.decomposition import NMF
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -37,7 +38,7 @@ vectorizer = TfidfVectorizer(
     sublinear_tf=True,
     dtype=np.float32,
 )
-X = vectorizer.fit_transform(texts)
+X = sparse.csr_array(vectorizer.fit_transform(texts))
 words = vectorizer.get_feature_names_out()
 share = X.nnz / np.prod(X.shape)
 print(f"{X.shape[0]} paragraphs, {X.shape[1]} words, {share:.0%} not zero")
@@ -96,3 +97,9 @@ for name, X_hat in {
 }.items():
     print(f"{name:<22} R2 {1 - ((X.toarray() - X_hat) ** 2).sum() / total:.2f}")
 plt.show()
+
+# %%
+# It takes the sparse matrix as it is, and most components gather words that belong to
+# one topic, such as statements and exceptions, strings, numbers, or modules. With three
+# topics for a paragraph it explains more of the counts than NMF does with all twenty.
+# Most of the variance is left: few words of a paragraph follow from its topics.
