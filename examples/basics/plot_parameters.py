@@ -80,8 +80,8 @@ encoders = fit_each("alpha", alphas)
 # sigma
 # -----
 # `sigma` is the standard deviation of the noise, in units of X, so the size of what a
-# reconstruction may leave out. Larger values give fewer active codes and reconstructions
-# that are less close. It matters more than `alpha`.
+# reconstruction may leave out. Larger values give fewer active codes, and
+# reconstructions that are less close.
 
 fit_each("sigma", [0.5, 1.0, 2.0, 4.0])
 
@@ -124,6 +124,6 @@ plt.show()
 
 # %%
 # A smaller `alpha` and a larger `sigma` make codes sparser, at the price of
-# reconstructions that are less close; `sigma` has the larger effect. More components
+# reconstructions that are less close. More components
 # and more steps make them closer with about the same number of active codes, at the
 # price of time.

@@ -50,7 +50,8 @@ print(f"active codes of a digit: {np.count_nonzero(codes, axis=1).mean():.1f} of
 
 rng = np.random.default_rng(0)
 shuffled = rng.permuted(codes, axis=0)[:500]
-mixture = GaussianMixture(30, reg_covar=0.01, random_state=0).fit(codes)
+mixture = GaussianMixture(30, reg_covar=0.01, random_state=0)
+mixture.fit(codes.astype(np.float64))
 drawn = mixture.sample(500)[0].clip(min=0).astype(np.float32)
 images = {
     "new digits": X_test,

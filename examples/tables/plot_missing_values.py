@@ -46,7 +46,7 @@ data = {
     "tumours": (scale(load_breast_cancer().data), table_encoder),
 }
 errors = {}
-for name, (X, encoder) in data.items():
+for X, encoder in data.values():
     missing = np.random.default_rng(0).random(X.shape) < 0.3
     X_given = np.where(missing, np.nan, X).astype(np.float32)
     train, test = train_test_split(np.arange(len(X)), random_state=0)
