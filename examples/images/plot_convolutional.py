@@ -3,8 +3,8 @@ A convolutional generator
 =========================
 
 Transposed convolutions build an image from parts that look the same at any place. Are
-reconstructions of new images closer than by a fully connected generator, in particular
-where there are few images to learn from?
+reconstructions of new images closer than by a fully connected generator, when there
+are few images to learn from?
 """
 
 # %%
@@ -40,7 +40,7 @@ for name, generator in {"connected": None, "convolutional": "convolutional"}.ite
             hidden_layer_sizes=(100,),  # and only the other one uses this
             transform_n_steps=20,
             learning_rate_init=0.002,
-            max_iter=20,
+            max_iter=16,
             tol=None,
             random_state=0,
         ).fit(X_train[:count])
@@ -62,8 +62,8 @@ ReconstructionDisplay.from_estimator(encoder, X_test, image_shape=(8, 8))
 plt.show()
 
 # %%
-# They are a little closer, by a few tenths of a decibel from 100 digits as from 400,
-# although this generator has more weights: its convolutions use the same weights at all
-# places of an image. The price is time, about two to four times as much here. Try it
-# for larger images, whose parts occur at many places; height and width must be
-# multiples of four.
+# They are a little closer, if there are enough digits to learn from: here by a few
+# tenths of a decibel from 400 digits, and hardly at all from 100. The generator has more
+# weights than the other, although its convolutions use the same weights at all places of
+# an image. The price is time, about two to four times as much. Try it for larger images,
+# whose parts occur at many places; height and width must be multiples of four.

@@ -33,7 +33,7 @@ torch.set_num_threads(1)  # with small matrices, several threads are slower than
 
 sigma = 0.1
 rng = np.random.default_rng(0)
-photograph = color.rgb2gray(data.chelsea()[20:276:2, 120:376:2]).astype(np.float32)
+photograph = color.rgb2gray(data.chelsea()[60:260:2, 140:340:2]).astype(np.float32)
 noisy = photograph + rng.normal(0, sigma, photograph.shape).astype(np.float32)
 patches = extract_patches_2d(noisy, (8, 8)).reshape(-1, 64)
 means = patches.mean(axis=1, keepdims=True)
