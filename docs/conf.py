@@ -5,6 +5,7 @@ import warnings
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 from sklearn.exceptions import ConvergenceWarning
+from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_sparsegen
 
@@ -72,6 +73,38 @@ plot_formats = [("png", 100)]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "subsection_order": [
+        "../examples/basics",
+        "../examples/tables",
+        "../examples/images",
+        "../examples/large_data",
+    ],
+    "within_subsection_order": ExplicitOrder(
+        [
+            # basics
+            "plot_digits_pipeline.py",
+            "plot_parameters.py",
+            "plot_grid_search.py",
+            "plot_number_of_codes.py",
+            "plot_methods.py",
+            "plot_own_generator.py",
+            # tables
+            "plot_breast_cancer.py",
+            "plot_missing_values.py",
+            "plot_unusual_rows.py",
+            "plot_counts.py",
+            # images
+            "plot_denoising.py",
+            "plot_faces.py",
+            "plot_convolutional.py",
+            "plot_few_labels.py",
+            "plot_samples.py",
+            # large data
+            "plot_stream.py",
+            "train_in_processes.py",
+            "plot_watch_and_resume.py",
+        ]
+    ),
     "abort_on_example_error": True,
     "show_memory": False,
     "write_computation_times": False,

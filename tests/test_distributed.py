@@ -683,7 +683,8 @@ def test_chains_are_not_saved(pair, tmp_path):
 
 
 def test_the_example():
-    example = Path(__file__).parent.parent / "examples" / "train_in_processes.py"
+    examples = Path(__file__).parent.parent / "examples"
+    example = examples / "large_data" / "train_in_processes.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node=2", str(example)]
     run = subprocess.run(command, check=True, capture_output=True, timeout=200)

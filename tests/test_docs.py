@@ -89,7 +89,8 @@ def test_the_first_lines_of_readme(capsys):
 def test_the_example_of_readme():
     """The means that README shows are true here, but for their last digits."""
     # PyTorch looks up the file, and expects a text.
-    names = runpy.run_path(str(ROOT / "examples" / "plot_digits_pipeline.py"))
+    path = ROOT / "examples" / "basics" / "plot_digits_pipeline.py"
+    names = runpy.run_path(str(path))
     shown = re.findall(r"^(.*\S) +([\d.]+) \([\d.]+, [\d.]+\)$", README, re.MULTILINE)
     assert [name for name, _ in shown] == list(names["figures"])
     means = {name: np.mean(values) for name, values in names["figures"].items()}

@@ -8,7 +8,7 @@ which then averages the gradients over all of them. Run this script by
 
 .. code-block:: sh
 
-    torchrun --standalone --nproc-per-node=2 examples/train_in_processes.py
+    torchrun --standalone --nproc-per-node=2 examples/large_data/train_in_processes.py
 
 with any number of processes; `torchrun --help` tells how to use several machines. The
 script also runs in one process, without `torchrun`.
