@@ -91,8 +91,8 @@ plt.show()
 
 # %%
 # The score chose few active codes, which leave out what is particular to each digit. A
-# smaller `sigma` gives closer reconstructions, and a classifier makes a little more of
-# the larger number of codes that come with it, although the data are less likely under
-# such a model. So the likelihood is a good guide where there are no labels, and it
-# rejects codes that are too poor, as those of the largest `sigma` with the smallest
-# `alpha`; where there are labels, search over the whole pipeline instead.
+# smaller `sigma` or a larger `alpha` gives closer reconstructions, and a classifier
+# makes a little more of the larger number of codes that come with it, although the data
+# are less likely under such a model. So the likelihood finds a sparse model of the data
+# without labels, but it does not order the candidates as accuracy does. Where there are
+# labels, search over the whole pipeline instead.

@@ -124,6 +124,6 @@ plt.show()
 
 # %%
 # A smaller `alpha` and a larger `sigma` make codes sparser, at the price of
-# reconstructions that are less close. More components
-# and more steps make them closer with about the same number of active codes, at the
-# price of time.
+# reconstructions that are less close. More steps make them closer with about the same
+# number of active codes, and so do more components, once there are enough of them. The
+# price of both is time.

@@ -63,7 +63,8 @@ plt.show()
 
 # %%
 # They are a little closer, if there are enough digits to learn from: here by a few
-# tenths of a decibel from 400 digits, and hardly at all from 100. The generator has more
-# weights than the other, although its convolutions use the same weights at all places of
-# an image. The price is time, about two to four times as much. Try it for larger images,
-# whose parts occur at many places; height and width must be multiples of four.
+# tenths of a decibel from 400 digits, and hardly at all from 100. The generator has
+# more weights than the other, although its convolutions use the same weights at all
+# places of an image. The price is time, about two to four times as much. Try it for
+# larger images, whose parts occur at many places; height and width must be multiples
+# of four.

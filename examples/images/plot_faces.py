@@ -6,6 +6,8 @@ What does an encoder learn from a hundred pictures of faces, and what happens to
 if one code of it changes?
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # Fit
 # ---

@@ -6,6 +6,8 @@ NaN means "not observed": the code of a row is inferred from the values that are
 and the generator fills in the others. Does this do better than scikit-learn's imputers?
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # Compare with scikit-learn's imputers
 # ------------------------------------
