@@ -76,8 +76,8 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     # At the start, steps of the default size are stable for any data.
     _signal_to_noise = 100
 
-    n_steps: int = parameter(30, COUNT)
-    step_size: float = parameter(0.1, POSITIVE)
+    n_steps: int = parameter(COUNT, default=30)
+    step_size: float = parameter(POSITIVE, default=0.1)
 
     def _make_model(self, X=None):
         return _langevin_model(self, X, self.n_steps, StandardNormal())
@@ -134,9 +134,9 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
 
     _signal_to_noise = ShortRunEncoder._signal_to_noise
 
-    n_steps: int = parameter(30, COUNT)
-    transform_n_steps: int = parameter(100, COUNT)
-    step_size: float = parameter(0.1, POSITIVE)
+    n_steps: int = parameter(COUNT, default=30)
+    transform_n_steps: int = parameter(COUNT, default=100)
+    step_size: float = parameter(POSITIVE, default=0.1)
 
     def _build(self, rescale, like, X=None):
         fitted = super()._build(rescale, like, X)

@@ -6,16 +6,21 @@ with the mean and the standard deviation of each feature, because features have 
 their own.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 from .._arrays import as_numpy, fill_masked, from_array_api
 from .._parameters import check_count
+from .._types import ImageShape
 
 NOT_OBSERVED = "#e60ab4"  # a colour that neither grey nor most colour images have
 DEVIATIONS = "standard deviations from the mean"
@@ -119,10 +124,10 @@ class RowDisplay:
         of features.
     """
 
-    image_shape: tuple | None = None
-    feature_names: object = None
-    offset: object = 0.0
-    unit: object = 1.0
+    image_shape: ImageShape | None = None
+    feature_names: ArrayLike | None = None
+    offset: float | NDArray[Any] = 0.0
+    unit: float | NDArray[Any] = 1.0
 
     def _scaled(self, rows):
         return (rows - self.offset) / self.unit
