@@ -68,7 +68,7 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_sparsegen.baselines import ShortRunEncoder
     >>> X = load_iris(as_frame=True).data
-    >>> encoder = ShortRunEncoder(2, max_iter=40, tol=None, random_state=0).fit(X)
+    >>> encoder = ShortRunEncoder(2, max_iter=5, tol=None, random_state=0).fit(X)
     >>> encoder.transform(X).shape
     (150, 2)
     """
