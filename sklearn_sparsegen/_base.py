@@ -8,13 +8,15 @@ nothing else calls a subclass.
 import functools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Literal, Self, TypeVar
 
 import torch
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn import base
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_array, gen_batches
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _arrays, _generators, _messages, _training
@@ -30,11 +32,27 @@ from ._parameters import (
     COUNT,
     NON_NEGATIVE,
     OPEN_SHARE,
+    one_of,
     parameter,
     parameters,
 )
 from ._scale import fix_slopes
 from ._state import from_arrays, share, to_arrays, unchanged_on_failure
+from ._types import (
+    Activation,
+    Array,
+    Data,
+    Generator,
+    ImageShape,
+    Matrix,
+    OutputActivation,
+    RandomState,
+    Sizes,
+)
+
+_F = TypeVar("_F", bound=Callable)
+_checks_parameters: Callable[[_F], _F]
+_checks_parameters = base._fit_context(prefer_skip_nested_validation=True)
 
 
 @parameters
@@ -47,31 +65,37 @@ class BaseEncoder(
 ):
     """Base of the encoders; `SparseGeneratorEncoder` describes the parameters."""
 
-    n_components: int = parameter(200, COUNT, kw_only=False, fixed=True)
-    sigma: float | str = parameter("auto", StrOptions({"auto"}), ANY_POSITIVE)
-    hidden_layer_sizes: tuple = parameter((400,), "array-like", COUNT, fixed=True)
-    activation: str = parameter(
-        "relu", StrOptions(set(_generators.ACTIVATIONS)), fixed=True
+    n_components: int = parameter(COUNT, default=200, kw_only=False, fixed=True)
+    sigma: Literal["auto"] | float = parameter(
+        one_of(Literal["auto"]), ANY_POSITIVE, default="auto"
     )
-    output_activation: str = parameter(
-        "identity", StrOptions({"auto", "identity", "sigmoid"}), fixed=True
+    hidden_layer_sizes: Sizes = parameter(
+        "array-like", COUNT, default=(400,), fixed=True
     )
-    generator: object = parameter(
-        None, StrOptions({"convolutional"}), callable, None, fixed=True
+    activation: Activation = parameter(one_of(Activation), default="relu", fixed=True)
+    output_activation: OutputActivation = parameter(
+        one_of(OutputActivation), default="identity", fixed=True
     )
-    image_shape: tuple | None = parameter(None, "array-like", None, fixed=True)
-    max_iter: int = parameter(200, COUNT)
-    learning_rate_init: float = parameter(0.001, ANY_POSITIVE)
-    batch_size: int | str = parameter("auto", StrOptions({"auto"}), COUNT)
-    shuffle: bool = parameter(True, "boolean")
-    tol: float | None = parameter(0.005, NON_NEGATIVE, None)
-    n_iter_no_change: int = parameter(5, COUNT)
-    early_stopping: bool = parameter(False, "boolean")
-    validation_fraction: float = parameter(0.1, OPEN_SHARE)
-    warm_start: bool = parameter(False, "boolean")
-    device: object = parameter("auto", str, torch.device)
-    random_state: object = parameter(None, "random_state")
-    verbose: int | bool = parameter(False, "verbose")
+    generator: Generator = parameter(
+        one_of(Literal["convolutional"]), callable, None, default=None, fixed=True
+    )
+    image_shape: ImageShape | None = parameter(
+        "array-like", None, default=None, fixed=True
+    )
+    max_iter: int = parameter(COUNT, default=200)
+    learning_rate_init: float = parameter(ANY_POSITIVE, default=0.001)
+    batch_size: Literal["auto"] | int = parameter(
+        one_of(Literal["auto"]), COUNT, default="auto"
+    )
+    shuffle: bool = parameter("boolean", default=True)
+    tol: float | None = parameter(NON_NEGATIVE, None, default=0.005)
+    n_iter_no_change: int = parameter(COUNT, default=5)
+    early_stopping: bool = parameter("boolean", default=False)
+    validation_fraction: float = parameter(OPEN_SHARE, default=0.1)
+    warm_start: bool = parameter("boolean", default=False)
+    device: str | torch.device = parameter(str, torch.device, default="auto")
+    random_state: RandomState = parameter("random_state", default=None)
+    verbose: int | bool = parameter("verbose", default=False)
 
     # Total variance of the data over the variance of the noise, with sigma="auto". On
     # MNIST sigma is then 0.3, as in the paper.
@@ -129,8 +153,13 @@ class BaseEncoder(
 
     @in_default_modes
     @fail_together
-    @base._fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    @_checks_parameters
+    def fit(
+        self,
+        X: "Data",
+        y: object = None,
+        sample_weight: "ArrayLike | None" = None,
+    ) -> Self:
         """Learn the generator from data.
 
         Parameters
@@ -201,7 +230,7 @@ class BaseEncoder(
         return self
 
     @in_default_modes
-    def transform(self, X):
+    def transform(self, X: "Data") -> Array:
         """Infer the codes of data.
 
         Parameters
@@ -246,7 +275,7 @@ class BaseEncoder(
             _messages.warn(message)
         return Z
 
-    def iter_transform(self, X):
+    def iter_transform(self, X: "Data") -> Iterator[Array]:
         """Infer the codes of data batch by batch, so that memory is bounded.
 
         Parameters
@@ -270,7 +299,7 @@ class BaseEncoder(
             yield self.transform(rows)
 
     @in_default_modes
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: "Matrix") -> Array:
         """Generate data from codes.
 
         Parameters

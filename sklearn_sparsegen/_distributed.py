@@ -10,11 +10,15 @@ import contextlib
 import functools
 import signal
 import threading
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 
 from . import _messages
+
+_F = TypeVar("_F", bound=Callable)
 
 
 class ProcessError(RuntimeError):
@@ -36,7 +40,7 @@ def rank():
     return dist.get_rank() if n_processes() > 1 else 0
 
 
-def fail_together(method):
+def fail_together(method: _F) -> _F:
     """Let a method that all processes call raise in all of them if it does in one."""
 
     @functools.wraps(method)
@@ -52,7 +56,7 @@ def fail_together(method):
             raise
         return result
 
-    return run
+    return cast(_F, run)
 
 
 def gather(value):

@@ -2,9 +2,13 @@
 
 import inspect
 import re
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T", bound=type)
 
 
-def describe_like(source, without=()):
+def describe_like(source: type, without: tuple[str, ...] = ()) -> Callable[[_T], _T]:
     """Return a class decorator that describes what a class shares with another one.
 
     It writes the sections "Parameters", in the order of the signature, and "Attributes"

@@ -1,6 +1,5 @@
 """SparseGeneratorEncoder, the model of Li and Han."""
 
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from . import _messages
@@ -15,6 +14,7 @@ from ._parameters import (
     SHARE,
     ZERO,
     check_limit,
+    one_of,
     parameter,
     parameters,
 )
@@ -23,6 +23,7 @@ from ._proximal import ProximalQuasiNewton, Refinement, StiffestDirection
 from ._solvers import GradientSteps
 from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
 from ._training import AlphaSchedule
+from ._types import Array, Matrix, Posterior, Solver, Start, Threshold
 
 
 @parameters
@@ -279,23 +280,23 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     _signal_to_noise = 2400
 
-    alpha: float = parameter(0.05, SHARE)
-    alpha_init: float = parameter(1.0, SHARE)
-    decay: float = parameter(0.033, NON_NEGATIVE)
-    spike_scale: float = parameter(0.0, ZERO, POSITIVE)
-    slab_scale: float = parameter(1.0, POSITIVE)
-    positive_code: bool = parameter(True, "boolean")
-    solver: str = parameter(
-        "proximal", StrOptions({"gradient", "langevin", "proximal"})
+    alpha: float = parameter(SHARE, default=0.05)
+    alpha_init: float = parameter(SHARE, default=1.0)
+    decay: float = parameter(NON_NEGATIVE, default=0.033)
+    spike_scale: float = parameter(ZERO, POSITIVE, default=0.0)
+    slab_scale: float = parameter(POSITIVE, default=1.0)
+    positive_code: bool = parameter("boolean", default=True)
+    solver: Solver = parameter(one_of(Solver), default="proximal")
+    n_steps: int = parameter(COUNT, default=4)
+    transform_n_steps: int | None = parameter(COUNT, None, default=None)
+    transform_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
+    step_size: float = parameter(POSITIVE, default=0.1)
+    init: Start = parameter(one_of(Start), default="linear")
+    threshold: Threshold = parameter(
+        one_of(Posterior), NON_NEGATIVE, None, default=None
     )
-    n_steps: int = parameter(4, COUNT)
-    transform_n_steps: int | None = parameter(None, COUNT, None)
-    transform_tol: float | None = parameter(None, NON_NEGATIVE, None)
-    step_size: float = parameter(0.1, POSITIVE)
-    init: str = parameter("linear", StrOptions({"zeros", "normal", "prior", "linear"}))
-    threshold: object = parameter(None, StrOptions({"posterior"}), NON_NEGATIVE, None)
-    n_nonzero_coefs: int | None = parameter(None, COUNT, None)
-    sparse_output: bool = parameter(False, "boolean")
+    n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
+    sparse_output: bool = parameter("boolean", default=False)
 
     def _validate_params(self):
         super()._validate_params()
@@ -375,7 +376,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         return self.code_moments_
 
     @in_default_modes
-    def slab_proba(self, X):
+    def slab_proba(self, X: "Matrix") -> Array:
         """Return the posterior probability that each entry of given codes is active.
 
         Parameters

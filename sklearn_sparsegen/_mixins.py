@@ -1,7 +1,12 @@
 """Methods that some encoders have and others do not."""
 
+from __future__ import annotations
+
+from typing import Self
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from . import _arrays, _messages
@@ -14,6 +19,7 @@ from ._modes import in_default_modes
 from ._parameters import check_count
 from ._random import derive_seed, draw_seed, seeded_noise
 from ._state import share, unchanged_on_failure
+from ._types import Array, Data
 
 
 class PartialFitMixin:
@@ -21,7 +27,9 @@ class PartialFitMixin:
 
     @in_default_modes
     @fail_together
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(
+        self, X: Data, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one epoch of the schedule on X, from the present state.
 
         The data of the first call fix the unit and the offset that the generator works
@@ -82,7 +90,7 @@ class SampleMixin:
 
     @in_default_modes
     @torch.no_grad()
-    def sample(self, n_samples=1):
+    def sample(self, n_samples: int = 1) -> NDArray[np.floating]:
         """Sample data from the model (Eq. 2): codes from the prior, noise added.
 
         Parameters
@@ -116,7 +124,7 @@ class ScoreMixin(SampleMixin):
     """Mixin of encoders that estimate the log-likelihood of data."""
 
     @in_default_modes
-    def score_samples(self, X):
+    def score_samples(self, X: Data) -> Array:
         r"""Estimate the log-likelihood of each row.
 
         Encoders that infer codes through the generator use Laplace's approximation,
@@ -163,7 +171,9 @@ class ScoreMixin(SampleMixin):
             scores.append(finite(score, np.float64, scores.n_rows, data.device))
         return data.to_library(scores.result())
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(
+        self, X: Data, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Estimate the mean log-likelihood of data.
 
         Parameters

@@ -3,11 +3,14 @@
 import contextlib
 import functools
 import re
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import torch
 
 from . import _messages
 
+_F = TypeVar("_F", bound=Callable)
 _AUTOCAST = "cpu", "cuda", "mps", "xpu"
 # PyTorch has no type of its own for these errors of a CPU.
 _NO_MEMORY = re.compile(
@@ -16,7 +19,7 @@ _NO_MEMORY = re.compile(
 )
 
 
-def in_default_modes(method):
+def in_default_modes(method: _F) -> _F:
     """Run a method in PyTorch's default modes, whatever those of the thread are.
 
     Autocast would round, inference mode has no gradients, and a default device would
@@ -43,4 +46,4 @@ def in_default_modes(method):
                     ) from error
                 raise
 
-    return run
+    return cast(_F, run)

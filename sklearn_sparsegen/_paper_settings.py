@@ -1,7 +1,9 @@
 """The settings of the experiments of Li and Han."""
 
+from typing import Any
+
 # Parameters of `SparseGeneratorEncoder`.
-PAPER_SETTINGS = {
+PAPER_SETTINGS: dict[str, Any] = {
     "alpha": 0.01,
     "sigma": 0.3,
     "spike_scale": 0.1,

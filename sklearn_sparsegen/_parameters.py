@@ -2,9 +2,12 @@
 
 import dataclasses
 from numbers import Integral, Real
+from typing import Any, TypeVar, dataclass_transform, get_args
 
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval, Options
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+_T = TypeVar("_T", bound=type)
 
 
 class _NoFlag:
@@ -47,7 +50,14 @@ def check_limit(encoder):
         raise ValueError(f"n_nonzero_coefs={limit} must not be above n_components={k}.")
 
 
-def parameter(default, *constraints, kw_only=True, fixed=False):
+def one_of(texts):
+    """Return the constraint of a parameter to the texts of a `Literal`."""
+    return StrOptions(set(get_args(texts)))
+
+
+def parameter(
+    *constraints: object, default: Any, kw_only: bool = True, fixed: bool = False
+) -> Any:
     """Declare a parameter with its default and scikit-learn's constraints.
 
     `fixed` parameters act where training starts, and cannot change where it continues.
@@ -56,14 +66,17 @@ def parameter(default, *constraints, kw_only=True, fixed=False):
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
-def parameters(cls):
+@dataclass_transform(
+    eq_default=False, kw_only_default=True, field_specifiers=(parameter,)
+)
+def parameters(cls: _T) -> _T:
     """Write the constructor of an encoder, and the constraints that `fit` checks.
 
     The class becomes a dataclass; scikit-learn provides its comparison and its text
     form. The parameters of the base class come first.
     """
-    cls = dataclasses.dataclass(eq=False, repr=False)(cls)
-    fields = dataclasses.fields(cls)
-    cls._parameter_constraints = {f.name: f.metadata["constraints"] for f in fields}
-    cls._fixed_parameters = [f.name for f in fields if f.metadata["fixed"]]
-    return cls
+    encoder: Any = dataclasses.dataclass(eq=False, repr=False)(cls)
+    fields = dataclasses.fields(encoder)
+    encoder._parameter_constraints = {f.name: f.metadata["constraints"] for f in fields}
+    encoder._fixed_parameters = [f.name for f in fields if f.metadata["fixed"]]
+    return encoder

@@ -1,10 +1,13 @@
 """Callbacks for `fit`, in scikit-learn's manner."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -22,6 +25,7 @@ from . import (
     _parameters,
     _state,
 )
+from ._types import Data
 from ._version import __version__
 
 # Parameters that do not change what a fit learns.
@@ -84,15 +88,15 @@ class Checkpoint:
     ...     encoder = encoder.set_callbacks(Checkpoint(folder, every=10)).fit(X)
     """
 
-    def __init__(self, folder, every=1):
+    def __init__(self, folder: str | os.PathLike[str], every: int = 1) -> None:
         if not isinstance(folder, str | os.PathLike):
             raise TypeError(f"folder must be a str or a path, got {folder!r}.")
         self.folder = Path(folder)
         _parameters.check_count(every, "every")
         self.every = every
-        self._paths = {}
+        self._paths: dict[_base.BaseEncoder, Path] = {}
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: _base.BaseEncoder, context: Any) -> None:
         """Check that the estimator can be saved.
 
         Parameters
@@ -115,7 +119,14 @@ class Checkpoint:
                 "two fits are the same; set it to an int."
             )
 
-    def on_fit_task_begin(self, estimator, context, *, X=None, metadata=None):
+    def on_fit_task_begin(
+        self,
+        estimator: _base.BaseEncoder,
+        context: Any,
+        *,
+        X: Data | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         """Go on from the file of a fit, if there is one; save the state of an epoch.
 
         Parameters
@@ -143,7 +154,7 @@ class Checkpoint:
         elif estimator.n_iter_ and estimator.n_iter_ % self.every == 0:
             _save(_state.progress(estimator), self._paths[estimator])
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: _base.BaseEncoder, context: Any) -> None:
         """Save the state at the end of a fit.
 
         Parameters
@@ -157,7 +168,7 @@ class Checkpoint:
         if context.task_name == "fit":
             _save(_state.progress(estimator), self._paths[estimator])
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: _base.BaseEncoder, context: Any) -> None:
         """Forget the file of a fit.
 
         Parameters

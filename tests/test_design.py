@@ -59,6 +59,7 @@ ARRAY_LEVEL = {
     "_mixins",
     "_random",
     "_state",
+    "_types",
     "callbacks",
     *(
         name

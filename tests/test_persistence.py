@@ -687,6 +687,8 @@ def test_a_fit_on_a_gpu_goes_on_from_its_file(name, digits, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+# torch 2.9 warns of its own code
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")
 def test_export_to_onnx_and_torch(digits, tmp_path):
     import onnxruntime
 

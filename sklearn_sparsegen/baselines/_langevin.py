@@ -68,7 +68,7 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_sparsegen.baselines import ShortRunEncoder
     >>> X = load_iris(as_frame=True).data
-    >>> encoder = ShortRunEncoder(2, max_iter=40, tol=None, random_state=0).fit(X)
+    >>> encoder = ShortRunEncoder(2, max_iter=5, tol=None, random_state=0).fit(X)
     >>> encoder.transform(X).shape
     (150, 2)
     """
@@ -76,8 +76,8 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
     # At the start, steps of the default size are stable for any data.
     _signal_to_noise = 100
 
-    n_steps: int = parameter(30, COUNT)
-    step_size: float = parameter(0.1, POSITIVE)
+    n_steps: int = parameter(COUNT, default=30)
+    step_size: float = parameter(POSITIVE, default=0.1)
 
     def _make_model(self, X=None):
         return _langevin_model(self, X, self.n_steps, StandardNormal())
@@ -134,9 +134,9 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
 
     _signal_to_noise = ShortRunEncoder._signal_to_noise
 
-    n_steps: int = parameter(30, COUNT)
-    transform_n_steps: int = parameter(100, COUNT)
-    step_size: float = parameter(0.1, POSITIVE)
+    n_steps: int = parameter(COUNT, default=30)
+    transform_n_steps: int = parameter(COUNT, default=100)
+    step_size: float = parameter(POSITIVE, default=0.1)
 
     def _build(self, rescale, like, X=None):
         fitted = super()._build(rescale, like, X)

@@ -12,6 +12,7 @@ from .._linear_layers import forward, row_multiple
 from .._mixins import PartialFitMixin
 from .._parameters import COUNT, check_limit, parameter, parameters
 from .._solvers import Solution
+from .._types import Sizes
 from ._variational import VariationalModel, build_recognition
 
 
@@ -168,9 +169,9 @@ class TopKEncoder(PartialFitMixin, BaseEncoder):
     _infers_through_generator = False
     _codes_depend_on_sigma = False
 
-    hidden_layer_sizes: tuple = parameter((), "array-like", COUNT, fixed=True)
-    n_nonzero_coefs: int | None = parameter(None, COUNT, None)
-    sparse_output: bool = parameter(False, "boolean")
+    hidden_layer_sizes: Sizes = parameter("array-like", COUNT, default=(), fixed=True)
+    n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
+    sparse_output: bool = parameter("boolean", default=False)
 
     def _validate_params(self):
         super()._validate_params()

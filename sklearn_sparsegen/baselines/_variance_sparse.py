@@ -107,11 +107,11 @@ class VarianceSparseEncoder(PartialFitMixin, SampleMixin, BaseEncoder):
     True
     """
 
-    rate: float = parameter(3.0, POSITIVE)
-    variance_weight: float = parameter(300.0, NON_NEGATIVE)
-    min_scale: float = parameter(0.5, NON_NEGATIVE)
-    n_steps: int = parameter(30, COUNT)
-    sparse_output: bool = parameter(False, "boolean")
+    rate: float = parameter(POSITIVE, default=3.0)
+    variance_weight: float = parameter(NON_NEGATIVE, default=300.0)
+    min_scale: float = parameter(NON_NEGATIVE, default=0.5)
+    n_steps: int = parameter(COUNT, default=30)
+    sparse_output: bool = parameter("boolean", default=False)
 
     def _build(self, rescale, like, X=None):
         fitted = super()._build(rescale, like, X)

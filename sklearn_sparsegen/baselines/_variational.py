@@ -201,7 +201,7 @@ class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     _infers_through_generator = False
 
-    beta: float = parameter(1.0, NON_NEGATIVE)
+    beta: float = parameter(NON_NEGATIVE, default=1.0)
 
     def _build(self, rescale, like, X=None):
         fitted = super()._build(rescale, like, X)

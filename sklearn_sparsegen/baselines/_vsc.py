@@ -211,9 +211,9 @@ class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
     _infers_through_generator = False
 
-    alpha: float = parameter(0.01, Interval(Real, 0, 1, closed="neither"))
-    warmup: int = parameter(10, COUNT_OR_ZERO)
-    n_pseudo_inputs: int | None = parameter(None, COUNT, None, fixed=True)
+    alpha: float = parameter(Interval(Real, 0, 1, closed="neither"), default=0.01)
+    warmup: int = parameter(COUNT_OR_ZERO, default=10)
+    n_pseudo_inputs: int | None = parameter(COUNT, None, default=None, fixed=True)
 
     def _make_schedule(self):
         return WarmUp(self.warmup)

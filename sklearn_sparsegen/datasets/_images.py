@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 import os
 import zipfile
@@ -9,6 +11,7 @@ from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
 from .._files import written_in_one_step
+from .._types import ImageSet
 from ._official_files import read_official_files
 from ._openml import OPENML_SETS, fetch_from_openml
 
@@ -23,7 +26,12 @@ _IMAGE_SHAPES = {
 _LABELS = ["y_train", "y_test"]
 
 
-def load_images(name, *, data_home=None, download_if_missing=True):
+def load_images(
+    name: ImageSet,
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+) -> Bunch:
     """Load a set of images, their pixels in [0, 1].
 
     A set is one file, `<name>.npz`, in the folder `data_home`. It holds arrays

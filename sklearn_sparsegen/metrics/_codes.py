@@ -1,21 +1,22 @@
 """How sparse codes are, and what they tell of classes."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.metrics import mutual_info_score
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import assert_all_finite, column_or_1d, gen_batches
-from sklearn.utils._param_validation import validate_params
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._parameters import NON_NEGATIVE
-from ._validation import as_numpy, checked_rows
+from .._types import Matrix
+from ._validation import as_numpy, checked_rows, checks_parameters
 
 _PIECE_ROWS = 1000  # rows of sparse codes that become dense at once
 
-_with_threshold = validate_params(
-    {"threshold": [NON_NEGATIVE]}, prefer_skip_nested_validation=True
-)
+_with_threshold = checks_parameters({"threshold": [NON_NEGATIVE]})
 
 
 def _active(Z, threshold):
@@ -59,7 +60,7 @@ def _sparsity(Z, measure):
 
 
 @_with_threshold
-def active_codes(Z, *, threshold=0.2):
+def active_codes(Z: Matrix, *, threshold: float = 0.2) -> NDArray[np.intp]:
     """Count the active codes of each row.
 
     Parameters
@@ -90,7 +91,7 @@ def active_codes(Z, *, threshold=0.2):
 
 
 @_with_threshold
-def dead_components(Z, *, threshold=0.2):
+def dead_components(Z: Matrix, *, threshold: float = 0.2) -> NDArray[np.intp]:
     """Find the components that are active in no row.
 
     Parameters
@@ -120,7 +121,7 @@ def dead_components(Z, *, threshold=0.2):
     return np.flatnonzero(_active(Z, threshold).sum(axis=0) == 0)
 
 
-def hoyer_sparsity(Z):
+def hoyer_sparsity(Z: Matrix) -> NDArray[np.float64]:
     r"""Hoyer sparsity of each row.
 
     For a row z of k components it is
@@ -168,7 +169,7 @@ def hoyer_sparsity(Z):
     return _sparsity(Z, measure)
 
 
-def gini_sparsity(Z):
+def gini_sparsity(Z: Matrix) -> NDArray[np.float64]:
     r"""Gini index of the absolute values of each row.
 
     For absolute values of k components in ascending order it is
@@ -215,7 +216,9 @@ def gini_sparsity(Z):
 
 
 @_with_threshold
-def class_activation(Z, y, *, threshold=0.2):
+def class_activation(
+    Z: Matrix, y: ArrayLike, *, threshold: float = 0.2
+) -> NDArray[np.float64]:
     """Share of the rows of each class in which each component is active.
 
     The heat maps of the paper's Figures 5 and 10 [1]_ show it.
@@ -259,7 +262,9 @@ def class_activation(Z, y, *, threshold=0.2):
 
 
 @_with_threshold
-def class_information(Z, y, *, threshold=0.2):
+def class_information(
+    Z: Matrix, y: ArrayLike, *, threshold: float = 0.2
+) -> NDArray[np.float64]:
     """Mutual information of the class and the activity of each component.
 
     It is the number of nats that one learns about the class of a row, on average, from

@@ -1,14 +1,19 @@
 """How close reconstructions are to the data."""
 
+from __future__ import annotations
+
 import math
 from numbers import Integral
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 
 from .._parameters import ANY_POSITIVE
-from ._validation import checked_rows
+from .._types import ImageShape, Matrix
+from ._validation import checked_rows, checks_parameters
 
 
 class _OddNumbers(Interval):
@@ -38,8 +43,22 @@ def _checked_pair(X_true, X_pred, allow_nan):
     ]
 
 
-@validate_params({"pooled": ["boolean"]}, prefer_skip_nested_validation=True)
-def reconstruction_error(X_true, X_pred, *, pooled=False):
+@overload
+def reconstruction_error(
+    X_true: Matrix, X_pred: Matrix, *, pooled: Literal[False] = False
+) -> NDArray[np.float64]: ...
+@overload
+def reconstruction_error(
+    X_true: Matrix, X_pred: Matrix, *, pooled: Literal[True]
+) -> float: ...
+@overload
+def reconstruction_error(
+    X_true: Matrix, X_pred: Matrix, *, pooled: bool
+) -> NDArray[np.float64] | float: ...
+@checks_parameters({"pooled": ["boolean"]})
+def reconstruction_error(
+    X_true: Matrix, X_pred: Matrix, *, pooled: bool = False
+) -> NDArray[np.float64] | float:
     """Mean squared error of the reconstruction of each row, or of all rows.
 
     Parameters
@@ -89,11 +108,28 @@ def reconstruction_error(X_true, X_pred, *, pooled=False):
     return float(error) if pooled else error
 
 
-@validate_params(
+@overload
+def peak_signal_noise_ratio(
+    X_true: Matrix,
+    X_pred: Matrix,
+    *,
+    data_range: float = 1.0,
+    pooled: Literal[False] = False,
+) -> NDArray[np.float64]: ...
+@overload
+def peak_signal_noise_ratio(
+    X_true: Matrix, X_pred: Matrix, *, data_range: float = 1.0, pooled: Literal[True]
+) -> float: ...
+@overload
+def peak_signal_noise_ratio(
+    X_true: Matrix, X_pred: Matrix, *, data_range: float = 1.0, pooled: bool
+) -> NDArray[np.float64] | float: ...
+@checks_parameters(
     {"data_range": [ANY_POSITIVE], "pooled": ["boolean"]},
-    prefer_skip_nested_validation=True,
 )
-def peak_signal_noise_ratio(X_true, X_pred, *, data_range=1.0, pooled=False):
+def peak_signal_noise_ratio(
+    X_true: Matrix, X_pred: Matrix, *, data_range: float = 1.0, pooled: bool = False
+) -> NDArray[np.float64] | float:
     r"""Peak signal-to-noise ratio of each row, or of all rows.
 
     It is :math:`10 \log_{10}(R^2 / MSE)`, where MSE is the mean squared error. The
@@ -144,15 +180,21 @@ def peak_signal_noise_ratio(X_true, X_pred, *, data_range=1.0, pooled=False):
     return float(psnr) if pooled else psnr
 
 
-@validate_params(
+@checks_parameters(
     {
         "image_shape": ["array-like"],
         "data_range": [ANY_POSITIVE],
         "win_size": [_OddNumbers(Integral, 3, None, closed="left")],
     },
-    prefer_skip_nested_validation=True,
 )
-def structural_similarity(X_true, X_pred, *, image_shape, data_range=1.0, win_size=7):
+def structural_similarity(
+    X_true: Matrix,
+    X_pred: Matrix,
+    *,
+    image_shape: ImageShape,
+    data_range: float = 1.0,
+    win_size: int = 7,
+) -> NDArray[np.float64]:
     """Structural similarity index (SSIM) of each image and its reconstruction.
 
     It compares means, variances and covariances in a window at each place of an image
@@ -229,7 +271,7 @@ def structural_similarity(X_true, X_pred, *, image_shape, data_range=1.0, win_si
             f"image_shape={shape} is smaller than the window, win_size={win_size}; "
             "pass a smaller win_size, an odd number from 3."
         )
-    options = {"data_range": data_range, "win_size": win_size}
+    options: dict[str, Any] = {"data_range": data_range, "win_size": win_size}
     options["channel_axis"] = 2 if len(shape) == 3 else None
     images = (X.reshape(-1, *shape) for X in (X_true, X_pred))
     pairs = zip(*images, strict=True)

@@ -1,10 +1,16 @@
 """Scorers of encoders, for scikit-learn's tools of model selection."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from .._types import Matrix, ScorerName
 from ._codes import (
     active_codes,
     class_information,
@@ -19,18 +25,18 @@ from ._reconstructions import (
 )
 
 # The sign of a score whose name begins with "neg_" is changed, so that more is better.
-_OF_RECONSTRUCTIONS = {
+_OF_RECONSTRUCTIONS: dict[str, Callable] = {
     "neg_mean_squared_error": reconstruction_error,
     "psnr": peak_signal_noise_ratio,
     "ssim": structural_similarity,
 }
-_OF_CODES = {
+_OF_CODES: dict[str, Callable] = {
     "gini_sparsity": gini_sparsity,
     "hoyer_sparsity": hoyer_sparsity,
     "neg_active_codes": active_codes,
     "neg_dead_components": dead_components,
 }
-_OF_CLASSES = {"class_information": class_information}
+_OF_CLASSES: dict[str, Callable] = {"class_information": class_information}
 _FUNCTIONS = _OF_RECONSTRUCTIONS | _OF_CODES | _OF_CLASSES
 
 
@@ -40,7 +46,7 @@ class _EncoderScorer:
     def __init__(self, name, options):
         self._name, self._options = name, options
 
-    def __call__(self, estimator, X, y=None):
+    def __call__(self, estimator: Any, X: Matrix, y: ArrayLike | None = None) -> float:
         values = _FUNCTIONS[self._name](*self._inputs(estimator, X, y), **self._options)
         is_list = self._name == "neg_dead_components"
         score = len(values) if is_list else np.mean(values)
@@ -79,7 +85,7 @@ class _EncoderScorer:
         return f"make_encoder_scorer({self._name!r}{options})"
 
 
-def make_encoder_scorer(name, **options):
+def make_encoder_scorer(name: ScorerName, **options: Any) -> _EncoderScorer:
     """Make a scorer of encoders, for `GridSearchCV`, `cross_validate` and the like.
 
     A scorer is called as `scorer(estimator, X, y=None)` and infers the codes of X once

@@ -1,10 +1,21 @@
 """Validation of what the metrics are given."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
+from sklearn.utils._param_validation import validate_params
 
 from .. import _arrays
+
+_F = TypeVar("_F", bound=Callable)
+
+
+def checks_parameters(constraints: dict[str, list]) -> Callable[[_F], _F]:
+    """Return a decorator that checks the arguments of a function."""
+    return validate_params(constraints, prefer_skip_nested_validation=True)
 
 
 def as_numpy(X):

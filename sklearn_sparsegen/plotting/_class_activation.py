@@ -1,12 +1,21 @@
 """ClassActivationDisplay: which classes use which components."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from .._types import Matrix
 from ..metrics import class_activation, class_information
 from ..metrics._validation import as_numpy
 from ._shared import canvas_of_one, infer, share_active, table
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -55,13 +64,22 @@ class ClassActivationDisplay:
     (10, 10)
     """
 
-    activation: object
-    information: object
-    classes: object
-    order: object = None
+    activation: NDArray[Any]
+    information: NDArray[Any]
+    classes: NDArray[Any]
+    order: NDArray[np.intp] | None = None
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, threshold=0.2, sort=True, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Matrix,
+        y: ArrayLike,
+        *,
+        threshold: float = 0.2,
+        sort: bool = True,
+        ax: Axes | None = None,
+    ) -> Self:
         """Infer codes, count how often components are active, and draw.
 
         Parameters
@@ -109,7 +127,7 @@ class ClassActivationDisplay:
             order=order,
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the heat map.
 
         Parameters
@@ -149,7 +167,7 @@ class ClassActivationDisplay:
         )
         return self
 
-    def frame(self):
+    def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
         Returns

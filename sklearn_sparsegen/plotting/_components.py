@@ -1,10 +1,15 @@
 """ComponentDisplay: what each component of a code adds to the data."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .._docs import describe_like
+from .._types import ImageShape, Matrix
 from ._shared import (
     RowDisplay,
     as_rows,
@@ -22,6 +27,10 @@ from ._shared import (
     strip,
     table,
 )
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 _MAX_BARS = 6  # features of a table that are drawn for a component
 
@@ -87,15 +96,22 @@ class ComponentDisplay(RowDisplay):
     (2, 64)
     """
 
-    components: object
-    changes: object
-    sizes: object
-    shares: object
+    components: NDArray[Any]
+    changes: NDArray[Any]
+    sizes: NDArray[Any]
+    shares: NDArray[Any]
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, components=20, threshold=0.2, image_shape=None, ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: Matrix,
+        *,
+        components: int | ArrayLike = 20,
+        threshold: float = 0.2,
+        image_shape: ImageShape | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Compute what components change, and draw.
 
         Parameters
@@ -151,7 +167,7 @@ class ComponentDisplay(RowDisplay):
             **settings,
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the components.
 
         Parameters
@@ -181,7 +197,7 @@ class ComponentDisplay(RowDisplay):
             self._draw_images(area)
         return self
 
-    def frame(self):
+    def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
         Returns

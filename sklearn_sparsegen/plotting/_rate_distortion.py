@@ -1,11 +1,17 @@
 """RateDistortionDisplay: reconstruction against the number of active codes."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._messages import warn
+from .._types import Matrix
 from ._shared import (
     as_rows,
     canvas_of_one,
@@ -15,6 +21,10 @@ from ._shared import (
     strip,
     table,
 )
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 # Parameters that limit the active codes of a row when `transform` runs.
 _LIMITS = "n_nonzero_coefs", "transform_n_nonzero_coefs"
@@ -78,23 +88,23 @@ class RateDistortionDisplay:
     [1.0, 2.0, 5.0, 10.0, 20.0]
     """
 
-    values: object
-    n_active: object
-    error: object
+    values: NDArray[Any]
+    n_active: NDArray[Any]
+    error: NDArray[Any]
     param_name: str = "n_nonzero_coefs"
     name: str | None = None
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Any,
+        X: Matrix,
         *,
-        param_name=None,
-        param_range=None,
-        name=None,
-        ax=None,
-    ):
+        param_name: str | None = None,
+        param_range: Iterable[Any] | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Infer codes for each value of a parameter, and draw the errors.
 
         Parameters
@@ -167,7 +177,7 @@ class RateDistortionDisplay:
             name=type(step).__name__ if name is None else name,
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the curve.
 
         Parameters
@@ -202,7 +212,7 @@ class RateDistortionDisplay:
         strip(self.ax_)
         return self
 
-    def frame(self):
+    def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
         Returns

@@ -1,11 +1,16 @@
 """ReconstructionDisplay: rows of data, what is restored of them, and their codes."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
 from .._docs import describe_like
+from .._types import ImageShape, Matrix
 from ._shared import (
     DEVIATIONS,
     NOT_OBSERVED,
@@ -20,6 +25,10 @@ from ._shared import (
     strip,
     table,
 )
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 _MAX_BARS = 30  # features of a table that are drawn
 _COLOURS = {"original": "0.65", "given": "C1", "restored": "C0"}
@@ -79,16 +88,23 @@ class ReconstructionDisplay(RowDisplay):
     (3, 4)
     """
 
-    X: object
-    X_restored: object
-    codes: object
-    X_clean: object = None
-    rows: object = None
+    X: NDArray[Any]
+    X_restored: NDArray[Any]
+    codes: NDArray[Any]
+    X_clean: NDArray[Any] | None = None
+    rows: ArrayLike | None = None
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, X_clean=None, rows=8, image_shape=None, ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: Matrix,
+        *,
+        X_clean: Matrix | None = None,
+        rows: int | ArrayLike = 8,
+        image_shape: ImageShape | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Infer the codes of rows, restore the rows from them, and draw.
 
         Parameters
@@ -150,7 +166,7 @@ default=None
             **settings,
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the rows, what is restored of them, and the codes.
 
         Parameters
@@ -238,7 +254,7 @@ default=None
         handles = ax.get_legend_handles_labels()
         area.legend(*handles, loc="outside upper center", ncols=4, frameon=False)
 
-    def frame(self):
+    def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
         Returns

@@ -6,16 +6,21 @@ with the mean and the standard deviation of each feature, because features have 
 their own.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
 from .._parameters import check_count
+from .._types import ImageShape
 from ..metrics._validation import checked_rows
 
 NOT_OBSERVED = "#e60ab4"  # a colour that neither grey nor most colour images have
@@ -117,10 +122,10 @@ class RowDisplay:
         of features.
     """
 
-    image_shape: tuple | None = None
-    feature_names: object = None
-    offset: object = 0.0
-    unit: object = 1.0
+    image_shape: ImageShape | None = None
+    feature_names: ArrayLike | None = None
+    offset: float | NDArray[Any] = 0.0
+    unit: float | NDArray[Any] = 1.0
 
     def _scaled(self, rows):
         return (rows - self.offset) / self.unit

@@ -1,11 +1,16 @@
 """TopRowsDisplay: the rows of data in which a component has the largest codes."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .._docs import describe_like
 from .._parameters import check_count
+from .._types import ImageShape, Matrix
 from ._shared import (
     DEVIATIONS,
     RowDisplay,
@@ -22,6 +27,10 @@ from ._shared import (
     strip,
     table,
 )
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 _MAX_BARS = 6  # features of a table that are drawn for a component
 
@@ -82,23 +91,23 @@ class TopRowsDisplay(RowDisplay):
     (3, 4)
     """
 
-    components: object
-    rows: object
-    codes: object
-    X: object
+    components: NDArray[Any]
+    rows: NDArray[Any]
+    codes: NDArray[Any]
+    X: NDArray[Any]
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Any,
+        X: Matrix,
         *,
-        components=5,
-        n_rows=8,
-        threshold=0.2,
-        image_shape=None,
-        ax=None,
-    ):
+        components: int | ArrayLike = 5,
+        n_rows: int = 8,
+        threshold: float = 0.2,
+        image_shape: ImageShape | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Find the rows with the largest codes, and draw.
 
         Parameters
@@ -152,7 +161,7 @@ class TopRowsDisplay(RowDisplay):
             **settings,
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the rows.
 
         Parameters
@@ -171,7 +180,7 @@ class TopRowsDisplay(RowDisplay):
             self._plot_images(ax)
         return self
 
-    def frame(self):
+    def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
         Returns

@@ -1,10 +1,19 @@
 """TrainingDisplay: the history of a fit."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ._shared import canvas, last_step, strip
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 _WHY_IT_RISES = (
     "While alpha falls (shaded), an active code costs more,\n"
@@ -60,13 +69,18 @@ class TrainingDisplay:
     [0.967, 0.934, 0.901, 0.9, 0.9]
     """
 
-    loss: object
-    alpha: object = None
-    n_active: object = None
-    validation_loss: object = None
+    loss: Sequence[float] | NDArray[Any]
+    alpha: Sequence[float] | NDArray[Any] | None = None
+    n_active: Sequence[float] | NDArray[Any] | None = None
+    validation_loss: Sequence[float] | NDArray[Any] | None = None
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the history of a fitted encoder.
 
         Parameters
@@ -102,7 +116,7 @@ class TrainingDisplay:
             validation_loss=getattr(encoder, "validation_loss_curve_", None),
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the curves.
 
         Parameters
@@ -115,7 +129,7 @@ class TrainingDisplay:
         display : TrainingDisplay
             This display.
         """
-        curves = {
+        curves: dict[str, Any] = {
             "loss": self.loss,
             "alpha": self.alpha,
             "active codes\nper row": self.n_active,
@@ -139,7 +153,8 @@ class TrainingDisplay:
             loss_ax.plot(epochs, self.validation_loss, color="C1", label="held out")
             loss_ax.legend(fontsize="small", frameon=False)
         self.axes_[-1].set_xlabel("epoch")
-        n_falling = 0 if self.alpha is None else np.count_nonzero(np.diff(self.alpha))
+        alpha = [] if self.alpha is None else self.alpha
+        n_falling = int(np.count_nonzero(np.diff(alpha)))
         if n_falling:
             for ax in self.axes_:
                 ax.axvspan(1, 1 + n_falling, color="0.93", zorder=0)
@@ -147,7 +162,7 @@ class TrainingDisplay:
         area.suptitle("Training")
         return self
 
-    def frame(self):
+    def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
         Returns

@@ -1,11 +1,16 @@
 """TraversalDisplay: one component of a code changes, and the others stay."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .._docs import describe_like
 from .._parameters import check_count
+from .._types import ImageShape, Matrix
 from ._shared import (
     DEVIATIONS,
     RowDisplay,
@@ -21,6 +26,10 @@ from ._shared import (
     strip,
     table,
 )
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 _MAX_LINES = 5  # features of a table that are drawn for a component
 
@@ -86,17 +95,25 @@ class TraversalDisplay(RowDisplay):
     (3, 7, 64)
     """
 
-    components: object
-    values: object
-    X_generated: object
-    code: object
-    x_restored: object
+    components: NDArray[Any]
+    values: NDArray[Any]
+    X_generated: NDArray[Any]
+    code: NDArray[Any]
+    x_restored: NDArray[Any]
     row: int = 0
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, row=0, components=5, n_values=7, image_shape=None, ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: Matrix,
+        *,
+        row: int = 0,
+        components: int | ArrayLike = 5,
+        n_values: int = 7,
+        image_shape: ImageShape | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Infer codes, change components of one of them, and draw.
 
         Parameters
@@ -167,7 +184,7 @@ class TraversalDisplay(RowDisplay):
             **settings,
         ).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw what the generator makes.
 
         Parameters
@@ -187,7 +204,7 @@ class TraversalDisplay(RowDisplay):
         area.suptitle(f"Row {self.row}: one code changes, the others stay")
         return self
 
-    def frame(self):
+    def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
         Returns
