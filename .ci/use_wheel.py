@@ -1,17 +1,20 @@
-"""Use the installed package once: fit, transform, print."""
+"""Run the first lines of README with the installed package, and check what they print."""
 
-import importlib.metadata
+import contextlib
+import io
+import re
 from importlib.resources import files
+from pathlib import Path
 
-from sklearn.datasets import load_digits
-
-from sklearn_sparsegen import SparseGeneratorEncoder
-
-X = load_digits().data[:200]
-encoder = SparseGeneratorEncoder(20, max_iter=35, tol=None, random_state=0)
-codes = encoder.fit_transform(X)
-share = (codes != 0).mean()
-assert 0 < share < 1, share
-assert files("sklearn_sparsegen").joinpath("py.typed").is_file()
-version = importlib.metadata.version("sklearn-sparsegen")
-print(f"sklearn-sparsegen {version}: codes of shape {codes.shape}, {share:.0%} active")
+readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+code, shown = re.search(r"```python\n(.*?)```\n\n```\n(.*?)\n```", readme, re.S).groups()
+with contextlib.redirect_stdout(io.StringIO()) as output:
+    exec(code)
+printed = output.getvalue().strip()
+print(printed)
+numbers = [list(map(int, re.findall(r"\d+", text))) for text in (printed, shown)]
+# The last number, of active codes, is rounded and may differ from CPU to CPU.
+if numbers[0][:2] != numbers[1][:2] or abs(numbers[0][2] - numbers[1][2]) > 1:
+    raise SystemExit(f"README shows {shown!r}")
+if not files("sklearn_sparsegen").joinpath("py.typed").is_file():
+    raise SystemExit("the wheel has no py.typed")

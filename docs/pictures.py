@@ -8,7 +8,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-RESULTS = Path(__file__).parent / "results"
+# matplotlib's directive runs this file in its folder, without `__file__`.
+RESULTS = Path("results").resolve()
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 LABELS = 100, 300, 1000, 3000
 NUMBER = r"-?[\d.]+"
