@@ -1,4 +1,4 @@
-"""Run the first lines of README with the installed package, and check what they print."""
+"""Run README's first lines with the installed package, and check what they print."""
 
 import contextlib
 import io
@@ -7,7 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 
 readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-code, shown = re.search(r"```python\n(.*?)```\n\n```\n(.*?)\n```", readme, re.S).groups()
+code, shown = re.search(
+    r"```python\n(.*?)```\n\n```\n(.*?)\n```", readme, re.S
+).groups()
 with contextlib.redirect_stdout(io.StringIO()) as output:
     exec(code)
 printed = output.getvalue().strip()

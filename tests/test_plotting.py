@@ -789,6 +789,24 @@ def test_shape_of_an_image_must_fit(display, encoder, digits):
     assert shown(drawn[0, 0]).shape == (4, 16)
 
 
+@each_row_display
+def test_names_of_features(display, pipeline, tumours):
+    names = [f"f{i}" for i in range(tumours[0].shape[1])]
+    few = {key: n for key, n in SMALL[display].items() if key != "image_shape"}
+    made = display.from_estimator(pipeline, tumours[0], feature_names=names, **few)
+    assert_array_equal(made.feature_names, names)
+    with pytest.raises(ValueError, match="feature_names must have a name for each"):
+        display.from_estimator(pipeline, tumours[0], feature_names=names[1:], **few)
+
+
+def test_largest_value_is_white(digits):
+    display = ReconstructionDisplay.from_estimator(
+        PCA(2).fit(digits), digits, rows=1, **IMAGE
+    )
+    image = display.axes_[0, 0].images[0]
+    assert_allclose(image.to_rgba(image.get_clim())[:, :3], [[0] * 3, [1] * 3])
+
+
 def test_methods_that_are_needed(encoder, digits):
     classifier = make_pipeline(encoder, LogisticRegression(max_iter=1000))
     classifier.fit(digits, np.arange(300) % 2)

@@ -124,6 +124,6 @@ fig, axes = plt.subplots(
 rows = {"data": X_test, **reconstructions}
 for row, (name, images) in zip(axes, rows.items(), strict=True):
     for ax, image in zip(row, images, strict=False):
-        ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+        ax.imshow(image.reshape(8, 8), cmap="gray", vmin=0, vmax=1)
     row[0].set_ylabel(name, rotation=0, ha="right", va="center")
 plt.show()

@@ -46,14 +46,6 @@ encoder = SparseGeneratorEncoder(
     random_state=0,
 ).fit(X_train)
 
-
-def show_as_photographs(display):
-    """Draw zero as black, which the displays draw as white."""
-    for ax in display.figure_.axes:
-        for image in ax.images:
-            image.set_cmap("gray")
-
-
 # %%
 # Components
 # ----------
@@ -68,18 +60,14 @@ ComponentDisplay.from_estimator(encoder, X_train, components=16, image_shape=(25
 # The first picture of each row is made of the code of a face. In the others one code
 # goes from zero to the largest value that it has in the training data.
 
-show_as_photographs(
-    TraversalDisplay.from_estimator(encoder, X_train, row=3, image_shape=(25, 25))
-)
+TraversalDisplay.from_estimator(encoder, X_train, row=3, image_shape=(25, 25))
 
 # %%
 # New faces
 # ---------
 # Faces of the test data are made of the components that the encoder has learned.
 
-show_as_photographs(
-    ReconstructionDisplay.from_estimator(encoder, X_test, image_shape=(25, 25))
-)
+ReconstructionDisplay.from_estimator(encoder, X_test, image_shape=(25, 25))
 codes = encoder.transform(X_test)
 pca = PCA(10).fit(X_train)
 for name, X_hat in {

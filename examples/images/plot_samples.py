@@ -71,7 +71,7 @@ for row, (name, X_shown) in zip(axes, images.items(), strict=True):
     distance = nearest.kneighbors(X_shown)[0].mean()
     print(f"  {name:<22} {distance:.2f}")
     for ax, image in zip(row, rng.permutation(X_shown), strict=False):
-        ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+        ax.imshow(image.reshape(8, 8), cmap="gray", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(name, rotation=0, ha="right", va="center")
 plt.show()

@@ -68,12 +68,11 @@ print(f"codes: {type(codes).__name__} of shape {codes.shape}, {codes.nnz} not ze
 # ------------------------
 # The display finds what each component adds to the counts of all words, for the
 # components that most paragraphs use. A sparse matrix has no names of features, so the
-# display is told the words, and drawn again.
+# display is told the words.
 
-display = ComponentDisplay.from_estimator(encoder, X, components=12)
-plt.close(display.figure_)
-display.feature_names = words
-display.plot()
+display = ComponentDisplay.from_estimator(
+    encoder, X, components=12, feature_names=words
+)
 for component, share, change in zip(
     display.components, display.shares, display.changes, strict=True
 ):

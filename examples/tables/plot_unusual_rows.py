@@ -95,7 +95,7 @@ rows = np.vstack(list(kinds.values()))
 scores = encoder.score_samples(rows)
 _, axes = plt.subplots(2, 8, figsize=(7, 2.4), layout="constrained")
 for ax, i in zip(axes.flat, scores.argsort(), strict=False):
-    ax.imshow(rows[i].reshape(8, 8), cmap="gray_r")
+    ax.imshow(rows[i].reshape(8, 8), cmap="gray")
     ax.set_title(f"{scores[i]:.0f}", fontsize="small")
     ax.set_axis_off()
 plt.show()

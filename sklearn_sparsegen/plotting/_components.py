@@ -110,6 +110,7 @@ class ComponentDisplay(RowDisplay):
         components: int | ArrayLike = 20,
         threshold: float = 0.2,
         image_shape: ImageShape | None = None,
+        feature_names: ArrayLike | None = None,
         ax: Axes | None = None,
     ) -> Self:
         """Compute what components change, and draw.
@@ -134,6 +135,10 @@ class ComponentDisplay(RowDisplay):
             Shape of an image, (height, width) or (height, width, channels) with 1 or 3
             channels. None draws features of a table.
 
+        feature_names : array-like of str, default=None
+            Names of the features of a table. None takes `feature_names_in_` of the
+            estimator, or else x0, x1, and so on.
+
         ax : matplotlib Axes, default=None
             Where to draw; its area is divided. None makes a new figure.
 
@@ -149,7 +154,7 @@ class ComponentDisplay(RowDisplay):
             does not match the features.
         """
         rows = as_rows(X)
-        settings = row_settings(estimator, rows, image_shape)
+        settings = row_settings(estimator, rows, image_shape, feature_names)
         Z = infer(estimator, X)
         shares = share_active(Z, threshold)
         chosen = choose(components, shares)

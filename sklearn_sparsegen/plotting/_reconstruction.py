@@ -103,6 +103,7 @@ class ReconstructionDisplay(RowDisplay):
         X_clean: Matrix | None = None,
         rows: int | ArrayLike = 8,
         image_shape: ImageShape | None = None,
+        feature_names: ArrayLike | None = None,
         ax: Axes | None = None,
     ) -> Self:
         """Infer the codes of rows, restore the rows from them, and draw.
@@ -130,6 +131,10 @@ default=None
             Shape of an image, (height, width) or (height, width, channels) with 1 or 3
             channels. None draws rows of a table.
 
+        feature_names : array-like of str, default=None
+            Names of the features of a table. None takes `feature_names_in_` of the
+            estimator, or else x0, x1, and so on.
+
         ax : matplotlib Axes, default=None
             Where to draw; its area is divided. None makes a new figure.
 
@@ -154,9 +159,8 @@ default=None
                 )
         rows = choose_rows(rows, len(given))
         codes = infer(estimator, _safe_indexing(X, rows))
-        settings = row_settings(
-            estimator, given if clean is None else clean, image_shape
-        )
+        shown = given if clean is None else clean
+        settings = row_settings(estimator, shown, image_shape, feature_names)
         return cls(
             X=given[rows],
             X_restored=generate(estimator, codes),

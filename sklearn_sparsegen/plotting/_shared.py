@@ -88,13 +88,20 @@ def offset_and_unit(X, image_shape):
     return X.mean(axis=0).filled(0), np.where(deviation > 0, deviation, 1)
 
 
-def row_settings(estimator, X, image_shape):
+def row_settings(estimator, X, image_shape, feature_names):
     """Return the parameters with which a `RowDisplay` draws rows like those of X."""
     check_image_shape(image_shape, X.shape[1])
+    if feature_names is None:
+        feature_names = getattr(estimator, "feature_names_in_", None)
+    elif len(feature_names) != X.shape[1]:
+        raise ValueError(
+            f"feature_names must have a name for each of the {X.shape[1]} features of "
+            f"X, got {len(feature_names)} names."
+        )
     offset, unit = offset_and_unit(X, image_shape)
     return {
         "image_shape": image_shape,
-        "feature_names": getattr(estimator, "feature_names_in_", None),
+        "feature_names": feature_names,
         "offset": offset,
         "unit": unit,
     }
@@ -254,8 +261,8 @@ def image_size(image_shape, width=1.0):
     )
 
 
-def draw_image(ax, row, image_shape, low=0.0, high=1.0, cmap="gray_r"):
-    """Draw a row as an image. Colours are clipped to `low` and `high`."""
+def draw_image(ax, row, image_shape, low=0.0, high=1.0, cmap="gray"):
+    """Draw a row as an image. Values are clipped to `low`, black, and `high`, white."""
     import matplotlib as mpl
     from matplotlib.colors import to_rgb
 

@@ -106,6 +106,7 @@ class TopRowsDisplay(RowDisplay):
         n_rows: int = 8,
         threshold: float = 0.2,
         image_shape: ImageShape | None = None,
+        feature_names: ArrayLike | None = None,
         ax: Axes | None = None,
     ) -> Self:
         """Find the rows with the largest codes, and draw.
@@ -132,6 +133,10 @@ class TopRowsDisplay(RowDisplay):
             Shape of an image, (height, width) or (height, width, channels) with 1 or 3
             channels. None draws features of a table.
 
+        feature_names : array-like of str, default=None
+            Names of the features of a table. None takes `feature_names_in_` of the
+            estimator, or else x0, x1, and so on.
+
         ax : matplotlib Axes, default=None
             Where to draw; its area is divided. None makes a new figure.
 
@@ -148,7 +153,7 @@ class TopRowsDisplay(RowDisplay):
         """
         check_count(n_rows, "n_rows")
         data = as_rows(X)
-        settings = row_settings(estimator, data, image_shape)
+        settings = row_settings(estimator, data, image_shape, feature_names)
         Z = infer(estimator, X)
         chosen = choose(components, share_active(Z, threshold))
         codes = Z[:, chosen].T

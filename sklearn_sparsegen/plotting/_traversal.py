@@ -112,6 +112,7 @@ class TraversalDisplay(RowDisplay):
         components: int | ArrayLike = 5,
         n_values: int = 7,
         image_shape: ImageShape | None = None,
+        feature_names: ArrayLike | None = None,
         ax: Axes | None = None,
     ) -> Self:
         """Infer codes, change components of one of them, and draw.
@@ -139,6 +140,10 @@ class TraversalDisplay(RowDisplay):
             Shape of an image, (height, width) or (height, width, channels) with 1 or 3
             channels. None draws features of a table.
 
+        feature_names : array-like of str, default=None
+            Names of the features of a table. None takes `feature_names_in_` of the
+            estimator, or else x0, x1, and so on.
+
         ax : matplotlib Axes, default=None
             Where to draw; its area is divided. None makes a new figure.
 
@@ -155,7 +160,7 @@ class TraversalDisplay(RowDisplay):
         """
         check_count(n_values, "n_values")
         rows = as_rows(X)
-        settings = row_settings(estimator, rows, image_shape)
+        settings = row_settings(estimator, rows, image_shape, feature_names)
         if not 0 <= row < len(rows):
             raise ValueError(f"row must be in 0..{len(rows) - 1}, got {row}.")
         Z = infer(estimator, X)
