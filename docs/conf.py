@@ -51,10 +51,17 @@ html_sidebars = {page: [] for page in ("index", "paper", "benchmarks", "changes"
 autodoc_typehints = "none"  # the docstrings have the types
 autosummary_context = {
     # Methods that scikit-learn documents in its pages on metadata routing.
-    "without": "get_metadata_routing, set_fit_request, set_partial_fit_request, "
-    "set_score_request, set_inverse_transform_request, set_transform_request"
+    "without": [
+        "get_metadata_routing",
+        "set_fit_request",
+        "set_partial_fit_request",
+        "set_score_request",
+        "set_inverse_transform_request",
+        "set_transform_request",
+    ]
 }
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 
 # Where the network cannot be reached, the names that these pages use are looked up in
 # the text files, which are inventories of the first version of Sphinx's format.
@@ -106,6 +113,7 @@ sphinx_gallery_conf = {
         ]
     ),
     "abort_on_example_error": True,
+    "capture_repr": (),
     "show_memory": False,
     "write_computation_times": False,
     "backreferences_dir": "generated/backreferences",

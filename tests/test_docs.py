@@ -1,6 +1,7 @@
 """The code in README and in the user guide runs, and its results are of use."""
 
 import ast
+import csv
 import re
 import runpy
 import textwrap
@@ -86,6 +87,14 @@ def test_the_first_lines_of_readme(capsys):
     assert accuracy >= pca.score(names["X_test"], names["y_test"]) - 0.02
 
 
+def test_the_table_of_the_defaults_is_whole():
+    lines = (ROOT / "docs" / "results" / "defaults.csv").read_text().splitlines()
+    header, *rows = csv.reader(lines)
+    assert header[:5] == ["data", "raw", "PCA", "dictionary", "codes (range)"]
+    assert len(rows) > 20
+    assert {len(row) for row in rows} == {len(header)}
+
+
 def test_the_example_of_readme():
     """The means that README shows are true here, but for their last digits."""
     # PyTorch looks up the file, and expects a text.
@@ -118,7 +127,8 @@ def test_the_code_of_the_pages(name, tmp_path, monkeypatch):
 
 def check_encoder(names, results):
     """The encoder has codes of use."""
-    assert_useful(names["encoder"], names["X"])
+    encoder = names["encoder"].set_output(transform="default")
+    assert_useful(encoder, names["X"])
 
 
 def check_saving(names, results):

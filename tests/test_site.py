@@ -6,6 +6,7 @@ ChromeDriver.
 
 import functools
 import http.server
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -91,6 +92,19 @@ def browser(tmp_path_factory):
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     with webdriver.Chrome(options, service) as driver:
         yield driver
+
+
+def test_summary_tables_have_the_main_methods():
+    for page in sorted(SITE.glob("generated/*Encoder.html")):
+        html = page.read_text(encoding="utf-8")
+        table = re.search(r">Methods<.*?</table>", html, re.DOTALL)[0]
+        for name in "fit", "transform", "inverse_transform", "set_output":
+            assert f">{name}<" in table, page.name
+
+
+def test_benchmarks_have_their_pictures():
+    html = (SITE / "benchmarks.html").read_text(encoding="utf-8")
+    assert len(re.findall(r"<img [^>]*/pictures_\w+\.png", html)) == 4
 
 
 def set_width(browser, width):

@@ -2,7 +2,8 @@
 Sparse codes of digits, and a classifier of the codes
 =====================================================
 
-This example uses an encoder in a pipeline, with all defaults.
+Is a classifier better with sparse codes than with pixels? This example uses an encoder
+in a pipeline, with all defaults.
 :class:`~sklearn_sparsegen.SparseGeneratorEncoder` learns to generate scikit-learn's 8x8
 digits from sparse codes, and a classifier is trained on the codes.
 """
@@ -73,3 +74,7 @@ display = ReconstructionDisplay.from_estimator(encoder, X_test[:8], image_shape=
 if len(sys.argv) > 1:  # the name of a file on the command line
     display.figure_.savefig(sys.argv[1])
 plt.show()
+
+# %%
+# A little better on average, from about 25 active ones of 200 components; the ranges
+# over the seeds overlap.
