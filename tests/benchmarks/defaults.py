@@ -136,7 +136,8 @@ def reference(X, y, X_test, y_test, seed):
     mean, unit = X.mean(axis=0), np.sqrt(X.var(axis=0).mean())
     dictionary = MiniBatchDictionaryLearning(
         200,
-        max_iter=20,
+        max_iter=5,
+        fit_algorithm="cd",
         transform_n_nonzero_coefs=min(20, X.shape[1]),
         random_state=seed,
     ).fit((X - mean) / unit)
