@@ -687,7 +687,8 @@ def test_the_example():
     example = examples / "large_data" / "train_in_processes.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node=2", str(example)]
-    run = subprocess.run(command, check=True, capture_output=True, timeout=200)
-    lines = run.stdout.decode().splitlines()
+    run = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
     assert lines[-1].startswith("2 processes, R2 0.9")
     assert sum(line.startswith("Epoch 40:") for line in lines) == 1
