@@ -120,8 +120,9 @@ def compare(results, experiment, data, columns):
     line, seeds = largest[0], sorted({line["seed"] for line in largest})
     text = (
         f"{DATA[data]}: {line['n_train']:,} training and {line['n_test']:,} test "
-        f"images; ``--data {data} --epochs {line['epochs']} --learning-rate "
-        f"{line['learning_rate']:g} --seeds {' '.join(map(str, seeds))}``"
+        f"images; ``--data {data} --n-train {line['n_train']} --epochs "
+        f"{line['epochs']} --learning-rate {line['learning_rate']:g} --seeds "
+        f"{' '.join(map(str, seeds))}``"
     )
     rows = []
     for method in results.methods(**entries):
