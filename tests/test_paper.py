@@ -4,6 +4,7 @@ import importlib
 import json
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -378,6 +379,15 @@ def test_methods_have_their_settings(data):
         assert settings(name)["n_components"] == expected
     dictionary = common.make_method("dictionary", data, 3, options)
     assert dictionary.transform_n_nonzero_coefs == n // 10
+
+
+def test_no_warning_is_lost():
+    common = importlib.import_module("common")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for text in "It is so; do this.", "Another", "It is so; do that.":
+            warnings.warn(text, UserWarning, stacklevel=1)
+    assert common.texts_of(caught) == ["It is so", "Another"]
 
 
 def test_noise_has_the_scale_and_leaves_the_range():

@@ -119,8 +119,8 @@ def run(experiment, description, measure, draw=None, *, variants=(None,), **defa
 
 
 def texts_of(caught):
-    """Return the first sentence of each warning that a fit or an inference gave."""
-    texts = [str(w.message) for w in caught if w.category is ConvergenceWarning]
+    """Return each warning up to its advice, which begins with a semicolon."""
+    texts = [str(warning.message) for warning in caught]
     return list(dict.fromkeys(text.partition("; ")[0] for text in texts))
 
 

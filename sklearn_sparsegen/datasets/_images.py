@@ -23,9 +23,6 @@ _IMAGE_SHAPES = {
 }
 
 
-_LABELS = ["y_train", "y_test"]
-
-
 def load_images(
     name: ImageSet,
     *,
@@ -168,8 +165,10 @@ def load_images(
 
 def _read(path, name):
     """Return the arrays of the file of a set, or raise if it is not one."""
-    labels = ["attributes_train", "attributes_test", "attribute_names"]
-    keys = ["X_train", "X_test"] + (labels if name == "celeba64" else _LABELS)
+    keys = ["X_train", "X_test", "y_train", "y_test"]
+    if name == "celeba64":
+        keys[2:] = ["attributes_train", "attributes_test", "attribute_names"]
+    n_pixels, fault = math.prod(_IMAGE_SHAPES[name]), None
     try:
         # NumPy does not close a damaged file that it has opened itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -177,8 +176,6 @@ def _read(path, name):
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         fault = f"it cannot be read ({error})"
     else:
-        n_pixels = math.prod(_IMAGE_SHAPES[name])
-        fault = None
         if missing := [key for key in keys if key not in arrays]:
             fault = f"it has no array {missing[0]}"
         elif any(

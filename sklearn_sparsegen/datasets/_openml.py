@@ -46,8 +46,7 @@ def fetch_from_openml(name, path, download_if_missing):
     ):
         raise ValueError(
             f"Version 1 of {title} on OpenML differs from the original set in its "
-            "number of images, pixels, values or class counts. "
-            f"{by_hand}."
+            f"number of images, pixels, values or class counts. {by_hand}."
         )
     X = X.astype(np.uint8)
     return {
