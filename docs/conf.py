@@ -1,16 +1,16 @@
 """Configuration of the documentation's build."""
 
-import warnings
+import os
 
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
-from sklearn.exceptions import ConvergenceWarning
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_sparsegen
 
-# An example whose result is of no use must not be published.
-warnings.simplefilter("error", ConvergenceWarning)
+# An example whose result is of no use must not be published. Examples run in processes
+# of their own, where Python reads this before it can import ConvergenceWarning.
+os.environ["PYTHONWARNINGS"] = "error::UserWarning"
 
 project = "sklearn_sparsegen"
 copyright = "2026, the sklearn_sparsegen developers"
@@ -113,6 +113,7 @@ sphinx_gallery_conf = {
         ]
     ),
     "abort_on_example_error": True,
+    "parallel": 2,
     "capture_repr": (),
     "show_memory": False,
     "write_computation_times": False,

@@ -400,6 +400,7 @@ SOLVERS = [
     {"solver": "langevin"},
     {"solver": "langevin", "init": "prior"},
     {"solver": "proximal", "init": "linear"},
+    {"solver": "proximal", "init": "linear", "hidden_layer_sizes": (9,)},
 ]
 
 
@@ -408,7 +409,8 @@ SOLVERS = [
 def test_a_code_depends_on_its_row_alone(
     fitted, digits, params, dtype, check_rows_are_alone
 ):
-    X = digits.astype(dtype)
+    # Some CPUs round rows of an odd number of values by their place.
+    X = digits[:, 1:].astype(dtype)
     encoder = clone(fitted).set_params(**params).fit(X)
     check_rows_are_alone(encoder, X[:60])
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-SITE = Path(__file__).parents[1] / "docs" / "_build" / "html"
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "docs" / "_build" / "html"
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
@@ -105,6 +106,23 @@ def test_summary_tables_have_the_main_methods():
 def test_benchmarks_have_their_pictures():
     html = (SITE / "benchmarks.html").read_text(encoding="utf-8")
     assert len(re.findall(r"<img [^>]*/pictures_\w+\.png", html)) == 4
+
+
+def test_the_example_of_readme():
+    """README shows the means that the gallery prints, but for their last digits."""
+
+    def means(text):
+        line = re.compile(r"^(\S.*\S) +([\d.]+) \([\d.]+, [\d.]+\)$", re.MULTILINE)
+        return {name: float(mean) for name, mean in line.findall(text)}
+
+    example = SITE / "auto_examples" / "basics" / "plot_digits_pipeline.html"
+    shown = means((ROOT / "README.md").read_text(encoding="utf-8"))
+    found = means(re.sub("<.*?>", "", example.read_text(encoding="utf-8")))
+    assert len(shown) == 5
+    assert shown.keys() == found.keys()
+    for name, mean in shown.items():
+        assert abs(mean - found[name]) <= (1.5 if "codes of" in name else 0.015)
+    assert found["accuracy, sparse codes"] >= found["accuracy, PCA"] - 0.02
 
 
 def set_width(browser, width):
