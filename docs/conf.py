@@ -114,6 +114,7 @@ sphinx_gallery_conf = {
     ),
     "abort_on_example_error": True,
     "parallel": 2,
+    "remove_config_comments": True,
     "capture_repr": (),
     "show_memory": False,
     "write_computation_times": False,

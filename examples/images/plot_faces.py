@@ -6,8 +6,6 @@ What does an encoder learn from a hundred pictures of faces, and what happens to
 if one code of it changes?
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Fit
 # ---
@@ -60,6 +58,7 @@ ComponentDisplay.from_estimator(encoder, X_train, components=16, image_shape=(25
 # The first picture of each row is made of the code of a face. In the others one code
 # goes from zero to the largest value that it has in the training data.
 
+# sphinx_gallery_thumbnail_number = 2
 TraversalDisplay.from_estimator(encoder, X_train, row=3, image_shape=(25, 25))
 
 # %%

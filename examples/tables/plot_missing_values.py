@@ -6,8 +6,6 @@ NaN means "not observed": the code of a row is inferred from the values that are
 and the generator fills in the others. Does this do better than scikit-learn's imputers?
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Compare with scikit-learn's imputers
 # ------------------------------------
@@ -88,6 +86,7 @@ ax.legend()
 
 X = load_digits().data
 missing = np.random.default_rng(0).random(X.shape) < 0.3
+# sphinx_gallery_thumbnail_number = 2
 display = ReconstructionDisplay.from_estimator(
     digits_encoder,
     np.where(missing, np.nan, X)[test[:8]].astype(np.float32),
