@@ -76,8 +76,8 @@ def images(tmp_path, monkeypatch):
 
     def make_short(*arguments):
         estimator = make_method(*arguments)
-        if estimator.get_params().get("max_iter", 0) > 30:  # it has its own defaults
-            estimator.set_params(max_iter=30, tol=None)
+        if estimator.get_params().get("max_iter", 0) > 9:  # it has its own defaults
+            estimator.set_params(max_iter=9, tol=None)
         return estimator
 
     monkeypatch.setattr(common, "make_method", make_short)

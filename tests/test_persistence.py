@@ -601,7 +601,7 @@ X, folder = joblib.load(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 results = {}
 for name, encoder in ENCODERS.items():
-    encoder = clone(encoder).set_params(max_iter=30, tol=None)
+    encoder = clone(encoder).set_params(max_iter=15, tol=None)
     encoder.set_callbacks(Checkpoint(folder)).fit(X)
     results[name] = encoder.transform(X), encoder.loss_curve_
 joblib.dump(results, sys.argv[3])
@@ -630,7 +630,7 @@ def test_fits_that_are_killed(digits, tmp_path, rng):
             assert process.wait() == 0
         process.stdout.close()
     for name, (codes, curve) in joblib.load(result).items():
-        whole = clone(ENCODERS[name]).set_params(max_iter=30, tol=None).fit(digits)
+        whole = clone(ENCODERS[name]).set_params(max_iter=15, tol=None).fit(digits)
         assert_array_equal(codes, whole.transform(digits))
         assert curve == whole.loss_curve_
     assert n_kills == 2

@@ -90,7 +90,14 @@ def shuffled(seed):
 # `verbose` prints a line per epoch, which suits the log of a long run.
 
 encoder = SparseGeneratorEncoder(
-    decay=0.1, max_iter=20, tol=None, sparse_output=True, random_state=0, verbose=True
+    n_components=100,
+    hidden_layer_sizes=(100,),
+    decay=0.1,
+    max_iter=20,
+    tol=None,
+    sparse_output=True,
+    random_state=0,
+    verbose=True,
 ).fit(shuffled(seed=0))
 
 # %%
@@ -112,7 +119,7 @@ for path, codes in zip(paths, encoder.iter_transform(in_order), strict=True):
 # the rows in a different order, so that they are compared over three seeds. The loss
 # rises while alpha falls, because active codes then cost more.
 
-print("              R2 of test rows  active codes of 200")
+print("              R2 of test rows  active codes of 100")
 fig, ax = plt.subplots(layout="constrained")
 for seed in range(3):
     own = clone(encoder).set_params(random_state=seed, batch_size=100, verbose=False)
