@@ -137,7 +137,7 @@ def compare(results, experiment, data, columns):
         for message in line.get("warnings", []):
             warned.setdefault(message, set()).add(line["method"])
     notes = "".join(
-        f"\n\nWarning of {', '.join(sorted(methods))}: {message}."
+        f"\n\nWarning of {', '.join(sorted(methods))}: {message.rstrip('.')}."
         for message, methods in warned.items()
     )
     return f"{text}\n\n{table(header, rows)}{notes}"
