@@ -9,7 +9,8 @@ from sphinx_gallery.sorting import ExplicitOrder
 import sklearn_sparsegen
 
 # An example whose result is of no use must not be published. Examples run in processes
-# of their own, where Python reads this before it can import ConvergenceWarning.
+# of their own. These read the variable before they can import ConvergenceWarning, so it
+# names the class of Python from which that is derived.
 os.environ["PYTHONWARNINGS"] = "error::UserWarning"
 
 project = "sklearn_sparsegen"

@@ -40,24 +40,24 @@ def linear(z, weight, bias):
     """Return z W' + b.
 
     On a CPU, float32 products go through oneDNN where PyTorch has it. PyTorch's own
-    choice, MKL, takes more than twice the time on some CPUs. It has the float64
-    products, and rounds every second row differently on some CPUs if rows begin at odd
-    multiples of 8 bytes.
+    choice, MKL, takes more than twice the time on some CPUs. MKL computes the float64
+    products. On some CPUs it rounds every second row differently if rows are an odd
+    number of values apart, so they are kept an even number apart.
     """
     if z.is_cpu and z.dtype == torch.float32 and torch.backends.mkldnn.is_available():
         return torch.ops.mkldnn._linear_pointwise(z, weight, bias, "none", [], "")
     if not z.is_cpu or z.dtype != torch.float64:
         return nn.functional.linear(z, weight, bias)
-    if z.stride(0) % 2 and z.stride(1) == 1:
-        z = _rows_apart(z, z.shape[1]).copy_(z)
-    product = _rows_apart(z, len(weight))
+    if z.stride(0) % 2 and z.stride(1) == 1:  # not a transposed matrix
+        z = _empty_rows(z, z.shape[1]).copy_(z)
+    product = _empty_rows(z, len(weight))
     if bias is None:
         return torch.mm(z, weight.T, out=product)
     return torch.addmm(bias, z, weight.T, out=product)
 
 
-def _rows_apart(z, width):
-    """Return an empty tensor whose rows begin at even multiples of 8 bytes."""
+def _empty_rows(z, width):
+    """Return an empty tensor, of as many rows as z, an even number of values apart."""
     return z.new_empty(len(z), width + width % 2)[:, :width]
 
 

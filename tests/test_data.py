@@ -52,16 +52,6 @@ def results(encoder, X):
     return found
 
 
-def assert_same_results(found, expected):
-    """All bits must be the same, but the scores may be rounded in another way."""
-    assert found.keys() == expected.keys()
-    for name, values in found.items():
-        if name.startswith("score"):
-            assert_allclose(values, expected[name], rtol=1e-12)
-        else:
-            assert_array_equal(values, expected[name])
-
-
 # Sparse arrays ------------------------------------------------------------------------
 
 
@@ -79,7 +69,10 @@ def dense_array(digits):
 def test_sparse_data_are_those_of_a_dense_array(name, kind, dense_array, monkeypatch):
     monkeypatch.setattr(_data, "_PIECE_BYTES", 8 * 64 * 30)  # a part of the rows
     X, results_of = dense_array
-    assert_same_results(results(ENCODERS[name], kind(X)), results_of(name))
+    found, expected = results(ENCODERS[name], kind(X)), results_of(name)
+    assert found.keys() == expected.keys()
+    for key, values in found.items():
+        assert_array_equal(values, expected[key])
 
 
 def test_values_that_are_not_observed_in_a_sparse_array(digits):
@@ -138,10 +131,15 @@ def array_in_order(digits):
 @pytest.mark.parametrize("form", FORMS)
 @each_stream_encoder
 def test_a_stream_is_as_an_array(name, form, array_in_order):
-    """If its batches are those of the array, so are its results."""
+    """If its batches are those of the array, all bits are, but those of scores."""
     X, results_of = array_in_order
     stream = Batches(X, 50, FORMS[form])
-    assert_same_results(results(ENCODERS[name], stream), results_of(name))
+    found, expected = results(ENCODERS[name], stream), results_of(name)
+    assert found.keys() == expected.keys()
+    for key, values in found.items():
+        # Some CPUs round the products of Laplace's approximation by the place of a row.
+        rtol = 1e-13 if key.startswith("score") else 0
+        assert_allclose(values, expected[key], rtol=rtol)
     assert stream.epochs == [0, 1, 2, 0, 1]  # of `fit`, and of two calls of partial_fit
 
 

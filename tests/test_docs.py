@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
+from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
@@ -94,13 +94,6 @@ def test_the_table_of_the_defaults_is_whole():
     assert {len(row) for row in rows} == {len(header)}
 
 
-def load_digits_in_float32(*, return_X_y=False):
-    """Return the digits in a type that takes half the time."""
-    digits = load_digits()
-    digits.data = digits.data.astype(np.float32)
-    return (digits.data, digits.target) if return_X_y else digits
-
-
 # Torch warns of its own code where it exports a generator.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(
@@ -110,7 +103,6 @@ def load_digits_in_float32(*, return_X_y=False):
 def test_the_code_of_the_pages(name, tmp_path, monkeypatch):
     """It runs, and what it fits has codes that are of use."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sklearn.datasets.load_digits", load_digits_in_float32)
     names, results = {}, {}
     for block in blocks_of(PAGES[name]):
         results[block] = run(block, names)

@@ -112,9 +112,7 @@ def test_script_appends_its_results_once(script, images, tmp_path, monkeypatch):
         assert all(isinstance(text, str) for text in line["warnings"])
     if script not in ("figure_6.py", "table_3.py", "table_4.py"):
         assert list((tmp_path / "pictures").glob("*.png")) or script == "figure_9.py"
-    # With one method nothing is drawn, which takes the most time.
-    one = [*arguments, "--methods", lines[0]["method"]]
-    assert run(script, tmp_path, monkeypatch, *one) == lines
+    assert run(script, tmp_path, monkeypatch, *arguments) == lines
 
 
 @useless_fits
@@ -213,6 +211,23 @@ def test_table_1_measures_reconstructions(case):
     for name in "psnr", "sparse_psnr":
         assert_allclose(figures[name], psnr(X, mean), rtol=1e-5)
     assert figures["n_active"] == 0
+
+
+def test_table_1_measures_short_run_inference_with_more_steps(case):
+    calls = []
+
+    class Recorder(Half):
+        def set_params(self, **params):
+            calls.append(params)
+            return self
+
+    def fit(method, **settings):
+        calls.append(method)
+        return Recorder()
+
+    case.key["method"], case.fit = "short-run, 100 steps", fit
+    measured(case, "table_1")
+    assert calls == ["short-run", {"n_steps": 100}]
 
 
 @pytest.mark.parametrize("script", ["table_2", "figure_9"])
