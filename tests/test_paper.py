@@ -213,7 +213,14 @@ def test_table_1_measures_reconstructions(case):
     assert figures["n_active"] == 0
 
 
-def test_table_1_measures_short_run_inference_with_more_steps(case):
+@pytest.mark.parametrize(
+    ("name", "method", "steps"),
+    [
+        ("short-run, 100 steps", "short-run", {"n_steps": 100}),
+        ("paper, shorter steps", "paper", {"n_steps": 120, "step_size": 0.05}),
+    ],
+)
+def test_table_1_measures_inference_with_other_steps(case, name, method, steps):
     calls = []
 
     class Recorder(Half):
@@ -225,9 +232,9 @@ def test_table_1_measures_short_run_inference_with_more_steps(case):
         calls.append(method)
         return Recorder()
 
-    case.key["method"], case.fit = "short-run, 100 steps", fit
+    case.key["method"], case.fit = name, fit
     measured(case, "table_1")
-    assert calls == ["short-run", {"n_steps": 100}]
+    assert calls == [method, steps]
 
 
 @pytest.mark.parametrize("script", ["table_2", "figure_9"])
@@ -538,6 +545,14 @@ def test_warnings_are_below_the_table(page, tmp_path):
     lines = [line(name, **figures, warnings=["It is so"]) for name in ("VSC", "VAE")]
     made = page.table_1(results_of(page, tmp_path, *lines), "mnist")
     assert made.endswith("\n\nWarning of VAE, VSC: It is so.")
+
+
+def test_warnings_that_differ_in_numbers_are_one(page):
+    texts = "9 of 100 rows (1, 2, ...) are 5%", "12 of 100 rows (7) are 7.5%."
+    lines = [line("paper", warnings=[text]) for text in texts]
+    lines.append(line("VAE", warnings=[texts[0]]))
+    expected = "\n\nWarning of VAE, **proposed**: 9 to 12 of 100 rows are 5 to 7.5%."
+    assert page._warnings(lines) == expected
 
 
 def test_page_leaves_out_sections_without_results(page, tmp_path):

@@ -26,11 +26,13 @@ DATA = {
 }
 LABELS = {
     "paper": "**proposed**",
+    "paper, shorter steps": "**proposed**, shorter steps",
     "defaults": "**our defaults**",
     "few codes": "**ours**, few codes",
 }
 FIRST = "raw pixels", "mean image", *printed.TABLE_1
 SCALES = tuple(printed.TABLE_2["paper"])
+_NUMBER = r"\d+(?:\.\d+)?"
 
 
 class Results:
@@ -132,15 +134,25 @@ def compare(results, experiment, data, columns):
             row.append(column.cell(method, results.values(column.figure, **entries)))
         rows.append(row)
     header = ["method", *(column.title for column in columns)]
-    warned = {}
-    for line in largest:
+    return f"{text}\n\n{table(header, rows)}{_warnings(largest)}"
+
+
+def _warnings(lines):
+    """Return the warnings of results; those that differ in numbers only are one."""
+    methods, numbers = {}, {}
+    for line in lines:
         for message in line.get("warnings", []):
-            warned.setdefault(message, set()).add(line["method"])
-    notes = "".join(
-        f"\n\nWarning of {', '.join(sorted(methods))}: {message.rstrip('.')}."
-        for message, methods in warned.items()
-    )
-    return f"{text}\n\n{table(header, rows)}{notes}"
+            message = re.sub(r" \([\d, .]+\)", "", message)  # without places of rows
+            text = re.sub(_NUMBER, "{}", message.rstrip("."))
+            methods.setdefault(text, set()).add(line["method"])
+            numbers.setdefault(text, []).append(re.findall(_NUMBER, message))
+    notes = []
+    for text, found in numbers.items():
+        each = [sorted(set(values), key=float) for values in zip(*found, strict=True)]
+        ranges = [" to ".join(dict.fromkeys([v[0], v[-1]])) for v in each]
+        names = ", ".join(LABELS.get(name, name) for name in sorted(methods[text]))
+        notes.append(f"\n\nWarning of {names}: {text.format(*ranges)}.")
+    return "".join(notes)
 
 
 def _of_data(figures, data):
