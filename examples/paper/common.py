@@ -42,6 +42,13 @@ SIZES = {
 }
 GREY = "mnist", "fashion_mnist"
 COLOUR = "svhn", "celeba64"
+# What methods are called in pictures and on the page, where it is not their name.
+LABELS = {
+    "paper": "proposed",
+    "paper, shorter steps": "proposed, shorter steps",
+    "defaults": "our defaults",
+    "few codes": "ours, few codes",
+}
 # What identifies a result.
 NAMES = "experiment", "data", "method", "seed", "variant", "n_train", "n_test"
 NAMES += "epochs", "learning_rate"
@@ -110,12 +117,29 @@ def run(experiment, description, measure, draw=None, *, variants=(None,), **defa
         if draw is None or options.methods != list(defaults["methods"]):
             continue
         fitted = functools.partial(fitted, seed=options.seeds[0])
+        command = options_of(
+            data,
+            len(images.X_train),
+            options.epochs,
+            options.learning_rate,
+            options.seeds[:1],
+        )
         # The licences of the colour images do not allow their pictures to be published.
         folder = options.pictures if data in GREY else options.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in draw(images, options.methods, fitted):
-            figure.savefig(folder / f"{name}_{data}.png", dpi=80)
+            # The page shows the options below the picture.
+            path, about = folder / f"{name}_{data}.png", {"Description": command}
+            figure.savefig(path, dpi=80, metadata=about)
             plt.close(figure)
+
+
+def options_of(data, n_train, epochs, learning_rate, seeds):
+    """Return the options of the command line that make a result."""
+    return (
+        f"--data {data} --n-train {n_train} --epochs {epochs} "
+        f"--learning-rate {learning_rate:g} --seeds {' '.join(map(str, seeds))}"
+    )
 
 
 def texts_of(caught):
@@ -278,7 +302,8 @@ def show_rows(rows, image_shape):
     size = 0.8 * n + 1.5, 0.8 * len(rows)
     figure, axes = plt.subplots(len(rows), n, figsize=size, layout="constrained")
     for row, (name, images) in zip(axes, rows.items(), strict=True):
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        label = LABELS.get(name, name)
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
         for ax, image in zip(row, images, strict=True):
             show(ax, image, image_shape)
     return figure

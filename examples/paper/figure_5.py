@@ -5,7 +5,7 @@ one number how much structure the heat map has.
 """
 
 import matplotlib.pyplot as plt
-from common import run
+from common import LABELS, run
 
 from sklearn_sparsegen.metrics import active_codes, class_information
 from sklearn_sparsegen.plotting import ClassActivationDisplay
@@ -35,7 +35,7 @@ def draw(images, methods, fit):
             images.y_test,
             ax=ax,
         )
-        ax.set_title(f"{method}: {ax.get_title()}")
+        ax.set_title(f"{LABELS.get(method, method)}: {ax.get_title()}")
     yield "figure_5", figure
 
 

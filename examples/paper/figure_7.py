@@ -1,11 +1,11 @@
 """Figure 7: t-SNE of codes, and how often neighbours there are of one class.
 
-The score is the share of images of which most of the five nearest neighbours in the
-plane are of their class.
+The score is the share of the first 2,000 test images of which most of the five nearest
+neighbours in the plane are of their class.
 """
 
 import matplotlib.pyplot as plt
-from common import run
+from common import LABELS, run
 from scipy.stats import mode
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
@@ -36,7 +36,7 @@ def draw(images, methods, fit):
     for ax, method in zip(axes.flat, methods, strict=True):
         points = embed(images, fit(method), 0)
         ax.scatter(*points.T, c=images.y_test[:N_IMAGES], cmap="tab10", s=3)
-        ax.set(title=method, xticks=[], yticks=[])
+        ax.set(title=LABELS.get(method, method), xticks=[], yticks=[])
     yield "figure_7", figure
 
 

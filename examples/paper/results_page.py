@@ -3,7 +3,8 @@
     python examples/paper/results_page.py
 
 The text of the page is in `page.rst` beside this file. `{table_1:mnist}` there is
-replaced by what `table_1` below returns for this data set.
+replaced by what `table_1` below returns for this data set, and a name between `{=` and
+`}` by a figure, see `fill_in`.
 """
 
 import argparse
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import printed
 from claims import CLAIMS
-from common import read_results
+from common import LABELS, NAMES, options_of, read_results
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
@@ -24,27 +26,31 @@ DATA = {
     "celeba64": "CelebA",
     "svhn": "SVHN",
 }
-LABELS = {
-    "paper": "**proposed**",
-    "paper, shorter steps": "**proposed**, shorter steps",
-    "defaults": "**our defaults**",
-    "few codes": "**ours**, few codes",
-}
 FIRST = "raw pixels", "mean image", *printed.TABLE_1
 SCALES = tuple(printed.TABLE_2["paper"])
-_NUMBER = r"\d+(?:\.\d+)?"
+# Digits and scale of the figures in the text.
+_DIGITS = {
+    "psnr": (1, 1),
+    "sparse_psnr": (1, 1),
+    "n_active": (0, 1),
+    "ssim_clean": (2, 1),
+    "accuracy": (1, 100),
+}
 
 
 class Results:
     """The lines of a file of results that are shown.
 
     Of each experiment and data set these are the lines of one setting, the largest of
-    the proposed method, if it was run, so that a table compares like with like.
+    the proposed method, if it was run, so that a table compares like with like. Of
+    lines with the same names the last one counts.
     """
 
     def __init__(self, path):
+        lines = read_results(path)
+        last = {tuple(line[name] for name in NAMES): line for line in lines}
         groups = {}
-        for line in read_results(path):
+        for line in last.values():
             groups.setdefault((line["experiment"], line["data"]), []).append(line)
         self.lines = []
         for lines in groups.values():
@@ -81,6 +87,7 @@ class Column:
     digits: int = 2
     scale: float = 1.0
     printed: dict = field(default_factory=dict)
+    with_active: bool = False  # whether the number of active codes is below
 
     def cell(self, method, values):
         """Return the lines of a cell: mean and range of ours; paper, difference."""
@@ -120,39 +127,54 @@ def compare(results, experiment, data, columns):
     if not largest:
         return ""
     line, seeds = largest[0], sorted({line["seed"] for line in largest})
+    n_train, n_test = line["n_train"], line["n_test"]
+    options = options_of(data, n_train, line["epochs"], line["learning_rate"], seeds)
     text = (
-        f"{DATA[data]}: {line['n_train']:,} training and {line['n_test']:,} test "
-        f"images; ``--data {data} --n-train {line['n_train']} --epochs "
-        f"{line['epochs']} --learning-rate {line['learning_rate']:g} --seeds "
-        f"{' '.join(map(str, seeds))}``"
+        f"{DATA[data]}: {n_train:,} training and {n_test:,} test images; ``{options}``"
     )
     rows = []
     for method in results.methods(**entries):
-        row = [[LABELS.get(method, method)]]
+        row = [[_label(method)]]
         for column in columns:
             entries |= {"method": method, "variant": column.variant}
-            row.append(column.cell(method, results.values(column.figure, **entries)))
+            cell = column.cell(method, results.values(column.figure, **entries))
+            n_active = (
+                results.values("n_active", **entries) if column.with_active else ()
+            )
+            if len(n_active):
+                cell.append(f"{n_active.mean():.0f} active")
+            row.append(cell)
         rows.append(row)
     header = ["method", *(column.title for column in columns)]
     return f"{text}\n\n{table(header, rows)}{_warnings(largest)}"
 
 
+def _label(method):
+    """Return the name of a method on the page, in bold type if it is an own one."""
+    return f"**{LABELS[method]}**" if method in LABELS else method
+
+
 def _warnings(lines):
-    """Return the warnings of results; those that differ in numbers only are one."""
-    methods, numbers = {}, {}
+    """Return the warnings of results; of those that differ in numbers only, the first.
+
+    The first results were made before warnings were recorded, which is said.
+    """
+    found, notes = {}, []
     for line in lines:
         for message in line.get("warnings", []):
-            message = re.sub(r" \([\d, .]+\)", "", message)  # without places of rows
-            text = re.sub(_NUMBER, "{}", message.rstrip("."))
-            methods.setdefault(text, set()).add(line["method"])
-            numbers.setdefault(text, []).append(re.findall(_NUMBER, message))
-    notes = []
-    for text, found in numbers.items():
-        each = [sorted(set(values), key=float) for values in zip(*found, strict=True)]
-        ranges = [" to ".join(dict.fromkeys([v[0], v[-1]])) for v in each]
-        names = ", ".join(LABELS.get(name, name) for name in sorted(methods[text]))
-        notes.append(f"\n\nWarning of {names}: {text.format(*ranges)}.")
-    return "".join(notes)
+            text = re.sub(r" rows \([\d, .]+\)", " rows", message.rstrip("."))
+            texts, methods = found.setdefault(re.sub(r"[\d.]+", "", text), ({}, set()))
+            texts[text] = None  # in their order
+            methods.add(line["method"])
+    for texts, methods in found.values():
+        names, (first, *others) = ", ".join(map(_label, sorted(methods))), texts
+        more = f" (and {len(others)} alike)" if others else ""
+        notes.append(f"Warning of {names}: {first}{more}.")
+    methods = {line["method"] for line in lines if "warnings" not in line}
+    if methods:
+        names = ", ".join(map(_label, sorted(methods)))
+        notes.append(f"Warnings were not recorded for {names}.")
+    return "".join(f"\n\n{note}" for note in notes)
 
 
 def _of_data(figures, data):
@@ -231,7 +253,7 @@ def figure_4(results, data):
     for line in results.of(experiment="figure 4", data=data):
         pairs = zip(line["attributes"].split(", "), line["areas"], strict=True)
         names = ", ".join(f"{name} {area:.2f}" for name, area in pairs)
-        rows.append([[LABELS.get(line["method"], line["method"])], [names]])
+        rows.append([[_label(line["method"])], [names]])
     if not rows:
         return ""
     return table(["method", "attribute of each component, area under the curve"], rows)
@@ -248,7 +270,7 @@ def figure_5(results, data):
 
 def figure_6(results, data):
     columns = [
-        Column(f"{n} components", "accuracy", n, digits=1, scale=100)
+        Column(f"{n} components", "accuracy", n, 1, scale=100, with_active=True)
         for n in (10, 50, 100, 150, 200, 250)
     ]
     return compare(results, "figure 6", data, columns)
@@ -269,14 +291,36 @@ def figure_9(results, data):
 
 def summary(results):
     rows = [row for claim in CLAIMS if (row := claim.row(results, DATA))]
-    return table(["claim of the paper", "here", "figures: ours; others"], rows)
+    return table(["claim of the paper", "here", "figures"], rows)
 
 
 def picture(results, name, text):
-    """Return a picture with its alternative text, or nothing if it is not drawn yet."""
-    if not (DOCS / f"images/paper/{name}.png").exists():
+    """Return a picture and what made it, or nothing if it is not drawn yet."""
+    path = DOCS / f"images/paper/{name}.png"
+    if not path.exists():
         return ""
-    return f".. image:: images/paper/{name}.png\n   :alt: {text}"
+    with PIL.Image.open(path) as image:
+        options = image.text["Description"]
+    caption = f"   :alt: {text}\n\n   {text}; ``{options}``"
+    return f".. figure:: images/paper/{path.name}\n{caption}"
+
+
+def fill_in(results, text):
+    """Replace each `{=figure|experiment|data|method|variant}` by a mean over seeds.
+
+    The variant may be left out. Accuracies are in per cent. What has not been run is a
+    dash.
+    """
+
+    def value(match):
+        figure, experiment, data, method, *variant = match[1].split("|")
+        entries = {"experiment": experiment, "data": data, "method": method}
+        entries["variant"] = float(variant[0]) if variant else None
+        found = results.values(figure, **entries)
+        digits, scale = _DIGITS[figure]
+        return f"{scale * found.mean():.{digits}f}" if len(found) else "—"
+
+    return re.sub(r"\{=([^}]+)\}", value, text)
 
 
 def make_page(results, template):
@@ -288,7 +332,7 @@ def make_page(results, template):
             name, *arguments = call.split(":")
             parts[2 * i + 1] = globals()[name](results, *arguments)
         if len(parts) == 1 or any(parts[1::2]):
-            sections.append("".join(parts).rstrip() + "\n")
+            sections.append(fill_in(results, "".join(parts)).rstrip() + "\n")
     return re.sub(r"\n{3,}", "\n\n", "\n".join(sections))
 
 
