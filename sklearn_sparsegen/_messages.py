@@ -35,9 +35,10 @@ ENERGY_ROSE = (
     "higher than at the start; {advice}"
 )
 STEP_TOO_LONG = (
-    "step_size={step_size} is too long for {likelihood} and this generator; a "
-    "step_size below {stable:.2g} is stable here. {remedies}"
+    "step_size={step_size} is too long for {likelihood} and this generator{limit}. "
+    "{remedies}"
 )
+STABLE_STEP = "; a step_size below {stable:.2g} is stable here"
 REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
 ENERGY_NOT_FINITE = "the energy is not finite; rescale X, or increase sigma."
 SLOPE_NOT_FINITE = (

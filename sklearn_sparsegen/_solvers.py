@@ -88,10 +88,13 @@ class GradientSteps:
         stable = stable_step_size(codes, model)
         if not 0 < stable < math.inf:
             return _messages.SLOPE_NOT_FINITE
+        # Where the step is stable around z, it was too long elsewhere on the way.
+        shorter = stable < self.step_size
+        limit = _messages.STABLE_STEP.format(stable=stable) if shorter else ""
         return _messages.STEP_TOO_LONG.format(
             step_size=self.step_size,
             likelihood=model.likelihood,
-            stable=stable,
+            limit=limit,
             remedies=self.remedies,
         )
 

@@ -210,6 +210,16 @@ def test_rows_whose_energy_rose_have_not_converged():
     assert not noisy.solve(term, start, prior, draw).not_converged.any()
 
 
+def test_a_stable_step_is_advised_only_if_it_is_shorter():
+    _, z, generator, prior, _ = make_problem((9,), activation="tanh")
+    model = model_of(generator, prior, 0.3)
+    stable = stable_step_size(torch.cat([z, torch.zeros_like(z[:1])]), model)
+    assert "a step_size below" in GradientSteps(3, 1.1 * stable).advice(z, model)
+    advice = GradientSteps(3, 0.9 * stable).advice(z, model)
+    assert "too long" in advice
+    assert "a step_size below" not in advice
+
+
 def test_rows_whose_energy_rose_are_named():
     _, z, generator, prior, _ = make_problem((), alpha=1.0)
     model = model_of(generator, prior, 0.3)
