@@ -90,8 +90,20 @@ def test_a_file_that_is_not_the_set(content, fault, arrays, tmp_path):
         changed = {**arrays, **content}
         kept = {key: value for key, value in changed.items() if value is not None}
         np.savez(path, **kept)
-    with pytest.raises(ValueError, match=rf"mnist\.npz is not a .*{fault}.* Delete it"):
+    message = rf"mnist\.npz does not hold the set 'mnist': .*{fault}.* Delete it"
+    with pytest.raises(ValueError, match=message) as caught:
         load_images("mnist", data_home=tmp_path)
+    assert "pickle" not in str(caught.value)  # NumPy's advice would run what it holds
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path, monkeypatch):
+    path = tmp_path / "mnist.npz"
+    path.touch()
+    monkeypatch.setenv("SPARSEGEN_DATA", str(path))
+    with pytest.raises(
+        NotADirectoryError, match=r"mnist\.npz is not a folder; data_home"
+    ):
+        load_images("mnist")
 
 
 def test_unknown_set():
@@ -330,6 +342,7 @@ def test_missing_files(name, tmp_path):
     assert f"folder {tmp_path}." in message
     assert f"call load_images({name!r}, data_home={str(tmp_path)!r})" in message
     assert files[0] not in message
+    assert "variable SPARSEGEN_DATA" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("name", OFFICIAL)

@@ -488,8 +488,25 @@ def test_pipelines_are_scored_in_the_units_of_their_data(name, digits):
     scaled = scaler.transform(frame)
     X_hat = scaler.inverse_transform(pca.inverse_transform(pca.fit_transform(scaled)))
     errors = ((16 * digits - X_hat) ** 2).mean(axis=1)
-    expected = -errors.mean() if name != "psnr" else (-10 * np.log10(errors)).mean()
-    assert_allclose(make_encoder_scorer(name)(pipeline, frame), expected)
+    options, expected = {}, -errors.mean()
+    if name == "psnr":
+        options, expected = {"data_range": 16}, 10 * np.log10(16**2 / errors).mean()
+    assert_allclose(make_encoder_scorer(name, **options)(pipeline, frame), expected)
+
+
+@pytest.mark.parametrize("sparsely", [False, True])
+@pytest.mark.parametrize("name", ["psnr", "ssim"])
+def test_a_range_above_the_default_is_said(name, sparsely, digits):
+    options = {"image_shape": (8, 8)} if name == "ssim" else {}
+    score = make_encoder_scorer(name, **options)
+    pca = TruncatedSVD(5).fit(digits)
+    container = sparse.csr_array if sparsely else np.asarray
+    score(pca, container(digits))  # from 0 to 1, without a warning
+    if not sparsely:
+        score(pca, digits - 7)
+    with pytest.warns(UserWarning, match=rf"{name}.*range .* 0 to 16; pass data_range"):
+        score(pca, container(16 * digits))
+    make_encoder_scorer(name, data_range=16, **options)(pca, container(16 * digits))
 
 
 def test_scores_of_data_with_missing_values(digits, rng):

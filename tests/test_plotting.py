@@ -138,10 +138,41 @@ def test_reconstruction_of_images(encoder, digits):
         low, high = column[2].get_ylim()
         assert low == 0
         assert high > codes.max()
-        assert column[2].get_title() == f"{(code != 0).sum()} of 12"
+        assert column[2].get_title() == f"{(code != 0).sum()} not zero"
         assert {ax.images[0].get_clim() for ax in column[:2]} == {(0, 1)}
     labels = [ax.get_ylabel() for ax in display.axes_[:, 0]]
     assert labels == ["original", "restored", "code"]
+
+
+def test_deviations_of_features_that_hardly_vary_end_at_ten(rng):
+    X = rng.normal(size=(50, 3))
+    X[:, 1] *= 1e-6
+
+    class Shifted:
+        def transform(self, X):
+            return X
+
+        def inverse_transform(self, Z):
+            return Z + abs(Z[:, :1])
+
+    display = ReconstructionDisplay.from_estimator(Shifted(), X, rows=2)
+    restored = [bar.get_width() for bar in display.axes_[0, 0].containers[1]]
+    assert restored[1] == 10
+    expected = (X[0, 0] + abs(X[0, 0]) - X[:, 0].mean()) / X[:, 0].std()
+    assert_allclose(restored[0], expected)
+    part = display.frame().query("picture == 'restored' and name == 'x1'")
+    assert part["value"].max() < 5  # in units of X
+    display = TraversalDisplay.from_estimator(Shifted(), X, components=[0])
+    lines = {line.get_label(): line for line in display.axes_[0, 0].lines}
+    assert lines["x1"].get_ydata()[0] == 10
+
+    class Mixed(Shifted):
+        def inverse_transform(self, Z):
+            return Z + Z[:, :1]
+
+    display = ComponentDisplay.from_estimator(Mixed(), X, components=[0])
+    assert bars(display.axes_[0, 0])["x1"] == 10
+    assert display.axes_[0, 0].get_xlim()[1] < 11
 
 
 def test_rows_of_a_reconstruction(encoder, digits):

@@ -9,6 +9,7 @@ import argparse
 import functools
 import json
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def parse_options(description, *, methods, data=GREY + COLOUR, seeds=(0, 1, 2)):
     add("--seeds", nargs="+", type=int, default=list(seeds), help="random states")
     add("--n-train", type=int, help="number of training images; None: all")
     add("--n-test", type=int, help="number of test images; None: all")
-    add("--epochs", type=int, default=40, help="epochs of the methods of the paper")
-    add("--learning-rate", type=float, default=1e-4, help="of the same methods")
+    add("--epochs", type=int, default=40, help="epochs of the paper's methods")
+    add("--learning-rate", type=float, default=1e-4, help="of the paper's methods")
     add("--device", default="auto", help="a torch device, or auto")
     results = ROOT / "docs/results/paper.jsonl"
     add("--results", type=Path, default=results, help="file of the results")
@@ -105,39 +106,49 @@ def run(experiment, description, measure, draw=None, *, variants=(None,), **defa
     """
     options = parse_options(description, **defaults)
     torch.set_num_threads(1)
+    try:
+        run_all(experiment, options, measure, draw, variants, defaults["methods"])
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on from here.")
+
+
+def run_all(experiment, options, measure, draw, variants, methods):
+    """Run an experiment on each data set, and draw where all `methods` are run."""
     results = ResultsFile(options)
     for data in options.data:
         images = load(data, options)
         fitted = functools.partial(fit, data=data, images=images, options=options)
-        for key in results.missing(experiment, data, images, variants):
+        missing = list(results.missing(experiment, data, images, variants))
+        print(f"{experiment}, {data}: {len(missing)} results are missing", flush=True)
+        for key in missing:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", ConvergenceWarning)
                 figures = measure(images, key, fitted)
             results.add(key, figures | {"warnings": texts_of(caught)})
-        if draw is None or options.methods != list(defaults["methods"]):
+        if draw is None or options.methods != list(methods):
             continue
         fitted = functools.partial(fitted, seed=options.seeds[0])
-        command = options_of(
-            data,
-            len(images.X_train),
-            options.epochs,
-            options.learning_rate,
-            options.seeds[:1],
-        )
+        sizes = len(images.X_train), len(images.X_test)
+        settings = options.epochs, options.learning_rate, options.seeds[:1]
+        command = options_of(data, *sizes, *settings)
         # The licences of the colour images do not allow their pictures to be published.
         folder = options.pictures if data in GREY else options.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in draw(images, options.methods, fitted):
-            # The page shows the options below the picture.
-            path, about = folder / f"{name}_{data}.png", {"Description": command}
-            figure.savefig(path, dpi=80, metadata=about)
-            plt.close(figure)
+        with warnings.catch_warnings():
+            # Fits that are read give their warnings again; the results have them.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            for name, figure in draw(images, options.methods, fitted):
+                # The page shows the options below the picture.
+                path, about = folder / f"{name}_{data}.png", {"Description": command}
+                figure.savefig(path, dpi=80, metadata=about)
+                plt.close(figure)
+                print(f"{experiment}, {data}: {path}", flush=True)
 
 
-def options_of(data, n_train, epochs, learning_rate, seeds):
+def options_of(data, n_train, n_test, epochs, learning_rate, seeds):
     """Return the options of the command line that make a result."""
     return (
-        f"--data {data} --n-train {n_train} --epochs {epochs} "
+        f"--data {data} --n-train {n_train} --n-test {n_test} --epochs {epochs} "
         f"--learning-rate {learning_rate:g} --seeds {' '.join(map(str, seeds))}"
     )
 

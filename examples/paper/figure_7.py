@@ -35,8 +35,10 @@ def draw(images, methods, fit):
     figure, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
     for ax, method in zip(axes.flat, methods, strict=True):
         points = embed(images, fit(method), 0)
-        ax.scatter(*points.T, c=images.y_test[:N_IMAGES], cmap="tab10", s=3)
+        dots = ax.scatter(*points.T, c=images.y_test[:N_IMAGES], cmap="tab10", s=3)
         ax.set(title=LABELS.get(method, method), xticks=[], yticks=[])
+    classes = dots.legend_elements(num=None)
+    figure.legend(*classes, title="class", loc="outside right upper")
     yield "figure_7", figure
 
 

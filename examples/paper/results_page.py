@@ -8,6 +8,7 @@ replaced by what `table_1` below returns for this data set, and a name between `
 """
 
 import argparse
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from common import LABELS, NAMES, options_of, read_results
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
+PICTURES = DOCS / "images/paper"
 DATA = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -43,10 +45,12 @@ class Results:
 
     Of each experiment and data set these are the lines of one setting, the largest of
     the proposed method, if it was run, so that a table compares like with like. Of
-    lines with the same names the last one counts.
+    lines with the same names the last one counts. `pictures` is the folder of the
+    pictures, and `root` that of the page.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, pictures=PICTURES, root=DOCS):
+        self.pictures, self.root = pictures, root
         lines = read_results(path)
         last = {tuple(line[name] for name in NAMES): line for line in lines}
         groups = {}
@@ -128,7 +132,8 @@ def compare(results, experiment, data, columns):
         return ""
     line, seeds = largest[0], sorted({line["seed"] for line in largest})
     n_train, n_test = line["n_train"], line["n_test"]
-    options = options_of(data, n_train, line["epochs"], line["learning_rate"], seeds)
+    settings = line["epochs"], line["learning_rate"], seeds
+    options = options_of(data, n_train, n_test, *settings)
     text = (
         f"{DATA[data]}: {n_train:,} training and {n_test:,} test images; ``{options}``"
     )
@@ -146,12 +151,29 @@ def compare(results, experiment, data, columns):
             row.append(cell)
         rows.append(row)
     header = ["method", *(column.title for column in columns)]
-    return f"{text}\n\n{table(header, rows)}{_warnings(largest)}"
+    return f"{text}\n\n{table(header, rows)}{_seeds(largest)}{_warnings(largest)}"
 
 
 def _label(method):
     """Return the name of a method on the page, in bold type if it is an own one."""
     return f"**{LABELS[method]}**" if method in LABELS else method
+
+
+def _seeds(lines):
+    """Return the seeds of the methods, if methods have different ones."""
+    seeds = {}
+    for line in lines:
+        seeds.setdefault(line["method"], set()).add(line["seed"])
+    methods = {}
+    for method, found in seeds.items():
+        methods.setdefault(tuple(sorted(found)), []).append(_label(method))
+    if len(methods) < 2:
+        return ""
+    notes = [
+        f"{', '.join(map(str, found))} of {', '.join(sorted(names))}"
+        for found, names in sorted(methods.items())
+    ]
+    return f"\n\nSeeds: {'; '.join(notes)}."
 
 
 def _warnings(lines):
@@ -296,13 +318,13 @@ def summary(results):
 
 def picture(results, name, text):
     """Return a picture and what made it, or nothing if it is not drawn yet."""
-    path = DOCS / f"images/paper/{name}.png"
+    path = results.pictures / f"{name}.png"
     if not path.exists():
         return ""
     with PIL.Image.open(path) as image:
         options = image.text["Description"]
-    caption = f"   :alt: {text}\n\n   {text}; ``{options}``"
-    return f".. figure:: images/paper/{path.name}\n{caption}"
+    link = Path(os.path.relpath(path, results.root)).as_posix()
+    return f".. figure:: {link}\n   :alt: {text}\n\n   {text}; ``{options}``"
 
 
 def fill_in(results, text):
@@ -337,9 +359,18 @@ def make_page(results, template):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=DOCS / "results/paper.jsonl")
-    parser.add_argument("--page", type=Path, default=DOCS / "paper.rst")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for name, default, text in (
+        ("results", DOCS / "results/paper.jsonl", "file of the results"),
+        ("pictures", PICTURES, "folder of the pictures"),
+        ("page", DOCS / "paper.rst", "page that is written"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, default=default, help=text)
     options = parser.parse_args()
+    results = Results(options.results, options.pictures, options.page.parent)
     template = (HERE / "page.rst").read_text()
-    options.page.write_text(make_page(Results(options.results), template))
+    options.page.write_text(make_page(results, template))
+    print(f"{options.page} has the results of {options.results}")

@@ -21,6 +21,11 @@ _IMAGE_SHAPES = {
     "svhn": (32, 32, 3),
     "celeba64": (64, 64, 3),
 }
+_WHERE = (
+    "The folder is data_home or, where it is not given, that of the environment "
+    "variable SPARSEGEN_DATA or, where this is not set, one in scikit-learn's data "
+    "folder."
+)
 
 
 def load_images(
@@ -81,6 +86,9 @@ def load_images(
     FileNotFoundError
         If the files are not there and cannot be downloaded. The message says what to
         put where.
+
+    NotADirectoryError
+        If `data_home` or `SPARSEGEN_DATA` names a file.
 
     ImportError
         If Pillow, which reads the images of CelebA, is not installed.
@@ -148,12 +156,21 @@ def load_images(
         raise ValueError(f"name must be one of {sorted(_IMAGE_SHAPES)}, got {name!r}.")
     folder = data_home or os.environ.get("SPARSEGEN_DATA")
     folder = Path(folder or Path(get_data_home(), "sklearn_sparsegen")).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is not a folder; data_home, or else the environment variable "
+            f"SPARSEGEN_DATA, must name the folder of {name}.npz."
+        )
     path = folder / f"{name}.npz"
     if not path.exists():
-        if name in OPENML_SETS:
-            arrays = fetch_from_openml(name, path, download_if_missing)
-        else:
-            arrays = read_official_files(name, folder)
+        try:
+            if name in OPENML_SETS:
+                arrays = fetch_from_openml(name, path, download_if_missing)
+            else:
+                arrays = read_official_files(name, folder)
+        except FileNotFoundError as error:
+            error.add_note(_WHERE)
+            raise
         with written_in_one_step(path) as file:
             np.savez(file, **arrays)
     images = Bunch(**_read(path, name), image_shape=_IMAGE_SHAPES[name])
@@ -170,6 +187,9 @@ def _read(path, name):
         keys[2:] = ["attributes_train", "attributes_test", "attribute_names"]
     n_pixels, fault = math.prod(_IMAGE_SHAPES[name]), None
     try:
+        # NumPy's error would advise to unpickle any other file, which may run code.
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is not an archive of arrays")
         # NumPy does not close a damaged file that it has opened itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
@@ -185,7 +205,7 @@ def _read(path, name):
             fault = f"its images must be rows of {n_pixels} values of the type uint8"
     if fault:
         raise ValueError(
-            f"{path} is not a file of {name}: {fault}. Delete it, or move it away, and "
-            "call load_images again."
+            f"{path} does not hold the set {name!r}: {fault}. Delete it, or move it "
+            "away, and call load_images again."
         )
     return arrays

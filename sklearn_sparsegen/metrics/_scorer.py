@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from .._messages import warn
 from .._types import Matrix, ScorerName
 from ._codes import (
     active_codes,
@@ -23,6 +25,7 @@ from ._reconstructions import (
     reconstruction_error,
     structural_similarity,
 )
+from ._validation import checked_rows
 
 # The sign of a score whose name begins with "neg_" is changed, so that more is better.
 _OF_RECONSTRUCTIONS: dict[str, Callable] = {
@@ -48,6 +51,8 @@ class _EncoderScorer:
 
     def __call__(self, estimator: Any, X: Matrix, y: ArrayLike | None = None) -> float:
         values = _FUNCTIONS[self._name](*self._inputs(estimator, X, y), **self._options)
+        if self._name in ("psnr", "ssim") and "data_range" not in self._options:
+            self._check_range(X)
         is_list = self._name == "neg_dead_components"
         score = len(values) if is_list else np.mean(values)
         return float(-score if self._name.startswith("neg_") else score)
@@ -74,6 +79,18 @@ class _EncoderScorer:
         if self._name in _OF_RECONSTRUCTIONS:
             return X, estimator.inverse_transform(Z)
         return (Z, y) if self._name in _OF_CLASSES else (Z,)
+
+    def _check_range(self, X):
+        """Warn if the values of X are further apart than 1, the default range."""
+        X = checked_rows(X, "X", ensure_all_finite="allow-nan")
+        if sparse.issparse(X):
+            X = np.append(X.data, 0)
+        low, high = np.nanmin(X), np.nanmax(X)
+        if high - low > 1 + 1e-6:  # scaled data may exceed 1 by their rounding
+            warn(
+                f"{self!r} takes the range of the data to be 1, but X has values from "
+                f"{low:.3g} to {high:.3g}; pass data_range."
+            )
 
     def _accept_sample_weight(self):
         # scikit-learn calls this where a search is given weights, and says that they
@@ -109,7 +126,8 @@ def make_encoder_scorer(name: ScorerName, **options: Any) -> _EncoderScorer:
         - "class_information": the mean of :func:`class_information`, which needs y
 
     **options : dict
-        Keyword arguments of the function, such as `data_range`.
+        Keyword arguments of the function, such as `data_range`, without which "psnr"
+        and "ssim" warn of data whose values are further apart than 1.
 
     Returns
     -------

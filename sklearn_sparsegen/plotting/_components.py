@@ -15,6 +15,7 @@ from ._shared import (
     as_rows,
     canvas,
     choose,
+    clipped,
     draw_bars,
     draw_image,
     generate,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MAX_BARS = 6  # features of a table that are drawn for a component
+_TITLE = "Components: what each changes (number: share of rows that use it)"
 
 
 @describe_like(RowDisplay)
@@ -53,7 +55,7 @@ class ComponentDisplay(RowDisplay):
 
     In grey images red adds and blue takes away, on one scale for all components. In
     colour images mid-grey is no change. Of a table, bars show the six features that
-    change most, in standard deviations of the features.
+    change most, in standard deviations of the features, which end at 10.
 
     Parameters
     ----------
@@ -227,7 +229,7 @@ class ComponentDisplay(RowDisplay):
         limits = -largest, largest
         for ax, change in zip(self.axes_.flat, self.changes, strict=False):
             shown = draw_image(ax, change, self.image_shape, *limits, cmap="RdBu_r")
-        area.suptitle("Components: what each adds (number: share of rows that use it)")
+        area.suptitle(_TITLE)
         if len(self.image_shape) == 2 or self.image_shape[2] == 1:
             bar = area.colorbar(shown, ax=self.axes_, shrink=0.8, pad=0.01)
             bar.set_label("change", fontsize="small")
@@ -235,7 +237,7 @@ class ComponentDisplay(RowDisplay):
 
     def _draw_tables(self, area):
         names = self._names(self.changes.shape[1])
-        scaled = self.changes / self.unit
+        scaled = clipped(self.changes / self.unit)
         # One scale for all components, so that their bars can be compared.
         limit = 1.05 * np.abs(scaled).max() or 1.0
         for ax, change in zip(self.axes_.flat, scaled, strict=False):
@@ -244,5 +246,5 @@ class ComponentDisplay(RowDisplay):
             colours = np.where(change[shown] > 0, "C3", "C0")
             draw_bars(ax, change[shown], names[shown], color=colours)
             strip(ax)
-        area.suptitle("Components: what each adds (number: share of rows that use it)")
+        area.suptitle(_TITLE)
         area.supxlabel("change in standard deviations", fontsize="small")

@@ -18,6 +18,7 @@ from ._shared import (
     as_rows,
     canvas,
     choose_rows,
+    clipped,
     generate,
     image_size,
     infer,
@@ -41,7 +42,8 @@ class ReconstructionDisplay(RowDisplay):
 
     :meth:`from_estimator` makes it from an encoder. Each row of data has a column of
     the figure. Images are drawn as they are; of a table, bars show the 30 features that
-    are largest, each in standard deviations from its mean. Values that are not observed
+    are largest, each in standard deviations from its mean, which end at 10. Values that
+    are not observed
     (NaN) are marked in magenta. The title of a code is the number of its entries that
     are not zero.
 
@@ -192,13 +194,13 @@ default=None
         limits = low - margin * (low < 0), high + margin
         for ax, code in zip(self.axes_[-1], self.codes, strict=True):
             ax.vlines(range(len(code)), 0, code, linewidth=1, color="C0")
-            title = f"{np.count_nonzero(code)} of {len(code)}"
-            ax.set_title(title, fontsize="small")
+            ax.set_title(f"{np.count_nonzero(code)} not zero", fontsize="small")
             ax.axhline(0, color="0.6", linewidth=0.6)
             ax.set(xticks=[], ylim=limits)
             strip(ax)
         self.axes_[-1, 0].set_ylabel("code", fontsize="small")
-        self.axes_[-1, 0].set_xlabel("component", loc="left", fontsize="small")
+        components = f"{self.codes.shape[1]} components"
+        self.axes_[-1, 0].set_xlabel(components, loc="left", fontsize="small")
         return self
 
     def _plot_images(self, ax):
@@ -223,7 +225,7 @@ default=None
     def _plot_table(self, ax):
         pictures, n = self._pictures(), len(self.X)
         names = self._names(self.X.shape[1])
-        scaled = {name: self._scaled(rows) for name, rows in pictures.items()}
+        scaled = {name: clipped(self._scaled(X)) for name, X in pictures.items()}
         size = np.nan_to_num(np.abs(list(scaled.values()))).max(axis=(0, 1))
         shown = np.sort(np.argsort(-size, kind="stable")[:_MAX_BARS])
         heights = [0.22 * len(shown) + 0.6, 0.9]

@@ -25,6 +25,7 @@ from ..metrics._validation import checked_rows
 
 NOT_OBSERVED = "#e60ab4"  # a colour that neither grey nor most colour images have
 DEVIATIONS = "standard deviations from the mean"
+_LARGEST_DEVIATION = 10.0
 
 
 # Input ----------------------------------------------------------------------------
@@ -105,6 +106,15 @@ def row_settings(estimator, X, image_shape, feature_names):
         "offset": offset,
         "unit": unit,
     }
+
+
+def clipped(deviations):
+    """Return standard deviations of features such that they can be drawn together.
+
+    A feature that hardly varies in the data has a small standard deviation. By it, what
+    a generator makes may be so far from the mean that nothing else could be seen.
+    """
+    return np.clip(deviations, -_LARGEST_DEVIATION, _LARGEST_DEVIATION)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -153,6 +153,7 @@ class TrainingDisplay:
             loss_ax.plot(epochs, self.validation_loss, color="C1", label="held out")
             loss_ax.legend(fontsize="small", frameon=False)
         self.axes_[-1].set_xlabel("epoch")
+        self.axes_[-1].xaxis.get_major_locator().set_params(integer=True)
         alpha = [] if self.alpha is None else self.alpha
         n_falling = int(np.count_nonzero(np.diff(alpha)))
         if n_falling:

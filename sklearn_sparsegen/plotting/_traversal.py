@@ -17,6 +17,7 @@ from ._shared import (
     as_rows,
     canvas,
     choose,
+    clipped,
     generate,
     grid_shape,
     hide,
@@ -46,7 +47,7 @@ class TraversalDisplay(RowDisplay):
 
     Each component has a row of images, the first of which is restored from the code
     itself. Of a table, lines show the five features that change most, in standard
-    deviations from their means; a dashed line is at the code itself.
+    deviations from their means, which end at 10; a dashed line is at the code itself.
 
     Parameters
     ----------
@@ -206,7 +207,8 @@ class TraversalDisplay(RowDisplay):
             area = self._plot_table(ax)
         else:
             area = self._plot_images(ax)
-        area.suptitle(f"Row {self.row}: one code changes, the others stay")
+        dashed = " (dashed: inferred)" if self.image_shape is None else ""
+        area.suptitle(f"Row {self.row}: one component changes, others stay{dashed}")
         return self
 
     def frame(self) -> pandas.DataFrame:
@@ -238,7 +240,7 @@ class TraversalDisplay(RowDisplay):
         ):
             self._draw_image(axes[0], self.x_restored)
             axes[0].set_title(f"inferred: {self.code[j]:.2f}", fontsize="small")
-            axes[0].set_ylabel(f"code {j}", fontsize="small")
+            axes[0].set_ylabel(f"component {j}", fontsize="small")
             for ax, value, image in zip(axes[1:], values, images, strict=True):
                 self._draw_image(ax, image)
                 ax.set_title(f"{value:.2f}", fontsize="small")
@@ -251,7 +253,7 @@ class TraversalDisplay(RowDisplay):
         size = 4.6 * n_columns + 0.4, 2.5 * n_rows + 0.6
         area, self.figure_ = canvas(ax, size)
         self.axes_ = area.subplots(n_rows, n_columns, squeeze=False)
-        lines = self._scaled(self.X_generated)
+        lines = clipped(self._scaled(self.X_generated))
         for ax, j, values, features in zip(
             self.axes_.flat, self.components, self.values, lines, strict=False
         ):
@@ -259,7 +261,7 @@ class TraversalDisplay(RowDisplay):
             for feature in order[:_MAX_LINES]:
                 ax.plot(values, features[:, feature], label=names[feature])
             ax.axvline(self.code[j], color="0.5", linestyle="--", linewidth=0.8)
-            ax.set_xlabel(f"code {j}", fontsize="small")
+            ax.set_xlabel(f"code of component {j}", fontsize="small")
             ax.legend(
                 loc="center left",
                 bbox_to_anchor=(1, 0.5),
