@@ -3,8 +3,8 @@
 The pages include them by matplotlib's directive `plot`, which calls these functions.
 """
 
-import json
 import re
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,8 +12,13 @@ import numpy as np
 
 # matplotlib's directive runs this file in its folder, without `__file__`.
 RESULTS = Path("results").resolve()
+sys.path.append(str(Path("../examples/paper").resolve()))
+
+from common import LABELS
+from results_page import Results
+
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-LABELS = 100, 300, 1000, 3000
+N_LABELS = 100, 300, 1000, 3000
 NUMBER = r"-?[\d.]+"
 
 
@@ -97,11 +102,8 @@ def accuracy_against_labels():
             )
             values = [float(x) for x in line[1].split()]
             style = "s--" if name == "raw pixels" else "o-"
-            ax.plot(LABELS, values, style, label=label)
-        ticks = {
-            "xticks": (100, 300, 1000, 3000),
-            "xticklabels": (100, 300, 1000, 3000),
-        }
+            ax.plot(N_LABELS, values, style, label=label)
+        ticks = {"xticks": N_LABELS, "xticklabels": N_LABELS}
         ax.set(xscale="log", title=TITLES[data], xlabel="labels", **ticks)
         ax.minorticks_off()
     ax.figure.axes[0].set_ylabel("accuracy on test images")
@@ -137,23 +139,21 @@ def memory_and_time_against_rows():
 
 def accuracy_against_components():
     """Figure 6 of the paper: accuracy of a classifier of codes, mean and range."""
-    lines = map(json.loads, (RESULTS / "paper.jsonl").read_text().splitlines())
-    lines = [line for line in lines if line["experiment"] == "figure 6"]
+    results = Results(RESULTS / "paper.jsonl")
+    entries = {"experiment": "figure 6", "data": "mnist"}
     _, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
     ax.spines[["top", "right"]].set_visible(False)
-    names = {"paper": "proposed", "defaults": "our defaults"}
     styles = {"paper": "ko-", "defaults": "mD-", "raw pixels": "s--"}
-    for method in dict.fromkeys(line["method"] for line in lines):
+    for method in results.methods(**entries):
         points = {
             line["variant"]: 100 * np.array(line["accuracy"])
-            for line in lines
-            if line["method"] == method
+            for line in results.of(**entries, method=method)
         }
         sizes = sorted(points)
         mean = np.array([points[n].mean() for n in sizes])
         low = mean - [points[n].min() for n in sizes]
         high = [points[n].max() for n in sizes] - mean
-        style = {"fmt": styles.get(method, ".:"), "label": names.get(method, method)}
+        style = {"fmt": styles.get(method, ".:"), "label": LABELS.get(method, method)}
         ax.errorbar(sizes, mean, (low, high), capsize=2, **style)
     # Short-run inference goes down to 60 %, and would make the others one line.
     ax.set(xlabel="components", ylabel="accuracy on test images, %", ylim=(86, 95))

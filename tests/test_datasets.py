@@ -100,9 +100,8 @@ def test_a_file_in_the_place_of_the_folder(tmp_path, monkeypatch):
     path = tmp_path / "mnist.npz"
     path.touch()
     monkeypatch.setenv("SPARSEGEN_DATA", str(path))
-    with pytest.raises(
-        NotADirectoryError, match=r"mnist\.npz is not a folder; data_home"
-    ):
+    message = r"mnist\.npz, the environment variable SPARSEGEN_DATA, is not a folder"
+    with pytest.raises(NotADirectoryError, match=message):
         load_images("mnist")
 
 
@@ -331,7 +330,7 @@ OFFICIAL = {
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_missing_files(name, tmp_path):
+def test_missing_files(name, tmp_path, monkeypatch):
     files, page = list(OFFICIAL[name][0]), OFFICIAL[name][1]
     (tmp_path / files[0]).touch()
     with pytest.raises(FileNotFoundError) as caught:
@@ -342,6 +341,10 @@ def test_missing_files(name, tmp_path):
     assert f"folder {tmp_path}." in message
     assert f"call load_images({name!r}, data_home={str(tmp_path)!r})" in message
     assert files[0] not in message
+    assert caught.value.__notes__ == ["The folder is the parameter data_home."]
+    monkeypatch.setenv("SPARSEGEN_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError) as caught:
+        load_images(name)
     assert "variable SPARSEGEN_DATA" in caught.value.__notes__[0]
 
 

@@ -145,33 +145,29 @@ def test_reconstruction_of_images(encoder, digits):
 
 
 def test_deviations_of_features_that_hardly_vary_end_at_ten(rng):
-    X = rng.normal(size=(50, 3))
-    X[:, 1] *= 1e-6
+    """They come first, by their sizes, though they are drawn alike."""
+    X = rng.normal(size=(50, 3)) * [1, 1e-6, 1e-9]
 
     class Shifted:
         def transform(self, X):
             return X
 
         def inverse_transform(self, Z):
-            return Z + abs(Z[:, :1])
+            return Z + 1 + Z[:, :1] / 10
 
     display = ReconstructionDisplay.from_estimator(Shifted(), X, rows=2)
     restored = [bar.get_width() for bar in display.axes_[0, 0].containers[1]]
-    assert restored[1] == 10
-    expected = (X[0, 0] + abs(X[0, 0]) - X[:, 0].mean()) / X[:, 0].std()
-    assert_allclose(restored[0], expected)
-    part = display.frame().query("picture == 'restored' and name == 'x1'")
-    assert part["value"].max() < 5  # in units of X
-    display = TraversalDisplay.from_estimator(Shifted(), X, components=[0])
-    lines = {line.get_label(): line for line in display.axes_[0, 0].lines}
-    assert lines["x1"].get_ydata()[0] == 10
-
-    class Mixed(Shifted):
-        def inverse_transform(self, Z):
-            return Z + Z[:, :1]
-
-    display = ComponentDisplay.from_estimator(Mixed(), X, components=[0])
-    assert bars(display.axes_[0, 0])["x1"] == 10
+    expected = (X[0, 0] * 1.1 + 1 - X[:, 0].mean()) / X[:, 0].std()
+    assert_allclose(restored, [expected, 10, 10])
+    assert display.axes_[0, 0].get_xlim()[1] < 11
+    assert display.frame()["value"].max() < 5  # in units of X
+    (ax,) = TraversalDisplay.from_estimator(Shifted(), X, components=[0]).axes_.flat
+    assert [line.get_label() for line in ax.lines[:3]] == ["x2", "x1", "x0"]
+    assert_array_equal(ax.lines[0].get_ydata(), np.full(7, 10.0))
+    display = ComponentDisplay.from_estimator(Shifted(), X, components=[0])
+    widths = bars(display.axes_[0, 0])
+    assert list(widths) == ["x2", "x1", "x0"]
+    assert widths["x2"] == widths["x1"] == 10
     assert display.axes_[0, 0].get_xlim()[1] < 11
 
 

@@ -34,6 +34,7 @@ from sklearn_sparsegen.callbacks import Checkpoint
 from sklearn_sparsegen.datasets import load_images
 
 ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "docs/images/paper"
 # Number of components and hidden layers, as in Section 4 of the paper.
 SIZES = {
     "mnist": (200, (400,)),
@@ -72,8 +73,8 @@ def parse_options(description, *, methods, data=GREY + COLOUR, seeds=(0, 1, 2)):
     add("--device", default="auto", help="a torch device, or auto")
     results = ROOT / "docs/results/paper.jsonl"
     add("--results", type=Path, default=results, help="file of the results")
-    pictures = ROOT / "docs/images/paper"
-    add("--pictures", type=Path, default=pictures, help="folder of the pictures")
+    text = "folder of the pictures; by default, colour ones are with the fits"
+    add("--pictures", type=Path, default=PICTURES, help=text)
     checkpoints = ROOT / "checkpoints"
     add("--checkpoints", type=Path, default=checkpoints, help="folder of the fits")
     return parser.parse_args()
@@ -125,14 +126,16 @@ def run_all(experiment, options, measure, draw, variants, methods):
                 warnings.simplefilter("always", ConvergenceWarning)
                 figures = measure(images, key, fitted)
             results.add(key, figures | {"warnings": texts_of(caught)})
-        if draw is None or options.methods != list(methods):
+        if draw is None or set(options.methods) != set(methods):
             continue
         fitted = functools.partial(fitted, seed=options.seeds[0])
         sizes = len(images.X_train), len(images.X_test)
         settings = options.epochs, options.learning_rate, options.seeds[:1]
         command = options_of(data, *sizes, *settings)
-        # The licences of the colour images do not allow their pictures to be published.
-        folder = options.pictures if data in GREY else options.checkpoints
+        folder = options.pictures
+        if folder == PICTURES and data in COLOUR:
+            # The licences do not allow pictures of these images to be published.
+            folder = options.checkpoints
         folder.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             # Fits that are read give their warnings again; the results have them.
@@ -307,8 +310,17 @@ def show(ax, image, image_shape):
     ax.set(xticks=[], yticks=[])
 
 
-def show_rows(rows, image_shape):
-    """Return a figure with a row of images for each name."""
+def show_restored(images, methods, fit, scales):
+    """Return a figure of images with noise of some scales, and of what is restored."""
+    X = images.X_test[:4]
+    noisy = np.concatenate([add_noise(X, scale, seed=0) for scale in scales])
+    rows = {method: reconstruct(fit(method), noisy) for method in methods}
+    titles = [f"noise {scale}" * (i == 0) for scale in scales for i in range(len(X))]
+    return show_rows({"noisy": noisy, **rows}, images.image_shape, titles)
+
+
+def show_rows(rows, image_shape, titles=None):
+    """Return a figure with a row of images for each name, and titles of the columns."""
     n = len(next(iter(rows.values())))
     size = 0.8 * n + 1.5, 0.8 * len(rows)
     figure, axes = plt.subplots(len(rows), n, figsize=size, layout="constrained")
@@ -317,4 +329,6 @@ def show_rows(rows, image_shape):
         row[0].set_ylabel(label, rotation=0, ha="right", va="center")
         for ax, image in zip(row, images, strict=True):
             show(ax, image, image_shape)
+    for ax, title in zip(axes[0], titles or [], strict=False):
+        ax.set_title(title, fontsize="medium", loc="left")
     return figure

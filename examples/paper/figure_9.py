@@ -1,7 +1,6 @@
 """Figure 9: colour images restored from noisy ones."""
 
-import numpy as np
-from common import COLOUR, add_noise, reconstruct, run, show_rows
+from common import COLOUR, add_noise, reconstruct, run, show_restored
 
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -22,10 +21,7 @@ def measure(images, key, fit):
 
 
 def draw(images, methods, fit):
-    X = images.X_test[:4]
-    noisy = np.concatenate([add_noise(X, scale, seed=0) for scale in SCALES])
-    rows = {method: reconstruct(fit(method), noisy) for method in methods}
-    yield "figure_9", show_rows({"noisy": noisy, **rows}, images.image_shape)
+    yield "figure_9", show_restored(images, methods, fit, SCALES)
 
 
 if __name__ == "__main__":

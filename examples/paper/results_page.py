@@ -17,17 +17,17 @@ import numpy as np
 import PIL.Image
 import printed
 from claims import CLAIMS
-from common import LABELS, NAMES, options_of, read_results
+from common import LABELS, NAMES, PICTURES, options_of, read_results
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
-PICTURES = DOCS / "images/paper"
 DATA = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "celeba64": "CelebA",
     "svhn": "SVHN",
 }
+NUMBER = r"-?\d+(?:\.\d+)?"
 FIRST = "raw pixels", "mean image", *printed.TABLE_1
 SCALES = tuple(printed.TABLE_2["paper"])
 # Digits and scale of the figures in the text.
@@ -36,6 +36,7 @@ _DIGITS = {
     "sparse_psnr": (1, 1),
     "n_active": (0, 1),
     "ssim_clean": (2, 1),
+    "ssim_noisy": (2, 1),
     "accuracy": (1, 100),
 }
 
@@ -130,13 +131,6 @@ def compare(results, experiment, data, columns):
     largest = results.of(**entries)
     if not largest:
         return ""
-    line, seeds = largest[0], sorted({line["seed"] for line in largest})
-    n_train, n_test = line["n_train"], line["n_test"]
-    settings = line["epochs"], line["learning_rate"], seeds
-    options = options_of(data, n_train, n_test, *settings)
-    text = (
-        f"{DATA[data]}: {n_train:,} training and {n_test:,} test images; ``{options}``"
-    )
     rows = []
     for method in results.methods(**entries):
         row = [[_label(method)]]
@@ -151,7 +145,18 @@ def compare(results, experiment, data, columns):
             row.append(cell)
         rows.append(row)
     header = ["method", *(column.title for column in columns)]
-    return f"{text}\n\n{table(header, rows)}{_seeds(largest)}{_warnings(largest)}"
+    notes = _seeds(largest) + _warnings(largest)
+    return f"{_settings(largest)}\n\n{table(header, rows)}{notes}"
+
+
+def _settings(lines):
+    """Return the number of images and the options of results."""
+    line, seeds = lines[0], sorted({line["seed"] for line in lines})
+    n_train, n_test = line["n_train"], line["n_test"]
+    settings = line["epochs"], line["learning_rate"], seeds
+    options = options_of(line["data"], n_train, n_test, *settings)
+    name = DATA[line["data"]]
+    return f"{name}: {n_train:,} training and {n_test:,} test images; ``{options}``"
 
 
 def _label(method):
@@ -177,21 +182,24 @@ def _seeds(lines):
 
 
 def _warnings(lines):
-    """Return the warnings of results; of those that differ in numbers only, the first.
+    """Return the warnings of results; of those that differ in numbers, the largest.
 
     The first results were made before warnings were recorded, which is said.
     """
-    found, notes = {}, []
+    found, notes = {}, {}
     for line in lines:
         for message in line.get("warnings", []):
             text = re.sub(r" rows \([\d, .]+\)", " rows", message.rstrip("."))
-            texts, methods = found.setdefault(re.sub(r"[\d.]+", "", text), ({}, set()))
-            texts[text] = None  # in their order
-            methods.add(line["method"])
-    for texts, methods in found.values():
-        names, (first, *others) = ", ".join(map(_label, sorted(methods))), texts
-        more = f" (and {len(others)} alike)" if others else ""
-        notes.append(f"Warning of {names}: {first}{more}.")
+            kind = line["method"], re.sub(NUMBER, "", text)
+            found.setdefault(kind, set()).add(text)
+    for (method, _), texts in found.items():
+        largest = max(texts, key=lambda text: [*map(float, re.findall(NUMBER, text))])
+        more = f" (and {len(texts) - 1} alike)" if len(texts) > 1 else ""
+        notes.setdefault(f"{largest}{more}", []).append(_label(method))
+    notes = [
+        f"Warning of {', '.join(sorted(names))}: {text}."
+        for text, names in notes.items()
+    ]
     methods = {line["method"] for line in lines if "warnings" not in line}
     if methods:
         names = ", ".join(map(_label, sorted(methods)))
@@ -272,13 +280,15 @@ def figure_1(results, data):
 
 def figure_4(results, data):
     rows = []
-    for line in results.of(experiment="figure 4", data=data):
+    lines = results.of(experiment="figure 4", data=data)
+    for line in lines:
         pairs = zip(line["attributes"].split(", "), line["areas"], strict=True)
         names = ", ".join(f"{name} {area:.2f}" for name, area in pairs)
         rows.append([[_label(line["method"])], [names]])
     if not rows:
         return ""
-    return table(["method", "attribute of each component, area under the curve"], rows)
+    header = ["method", "attribute of each component, area under the curve"]
+    return f"{_settings(lines)}\n\n{table(header, rows)}"
 
 
 def figure_5(results, data):
@@ -313,7 +323,7 @@ def figure_9(results, data):
 
 def summary(results):
     rows = [row for claim in CLAIMS if (row := claim.row(results, DATA))]
-    return table(["claim of the paper", "here", "figures"], rows)
+    return table(["claim of the paper", "here", "numbers"], rows)
 
 
 def picture(results, name, text):

@@ -70,7 +70,8 @@ def draw(images, methods, fit):
     X = images.X_test[:10]
     drawn = [method for method in methods if method not in (MEAN, *OTHER_STEPS)]
     rows = {method: reconstruct(fit(method), X) for method in drawn}
-    yield "figure_2", show_rows({"original": X, **rows}, images.image_shape)
+    name = "figure_2" if len(images.image_shape) == 2 else "figure_3"
+    yield name, show_rows({"original": X, **rows}, images.image_shape)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ The paper compares the restored image with the noisy one. The similarity to the 
 image, which tells how well an image is restored, is beside it.
 """
 
-import numpy as np
-from common import GREY, add_noise, reconstruct, run, show_rows
+from common import GREY, add_noise, reconstruct, run, show_restored
 
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -36,10 +35,7 @@ def measure(images, key, fit):
 
 
 def draw(images, methods, fit):
-    X = images.X_test[:4]
-    noisy = np.concatenate([add_noise(X, scale, seed=0) for scale in SCALES])
-    rows = {method: reconstruct(fit(method), noisy) for method in methods}
-    yield "figure_8", show_rows({"noisy": noisy, **rows}, images.image_shape)
+    yield "figure_8", show_restored(images, methods, fit, SCALES)
 
 
 if __name__ == "__main__":

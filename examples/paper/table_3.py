@@ -22,6 +22,7 @@ METHODS = [
     "dictionary",
     "PCA",
 ]
+SCALES = 0.3, 0.5, 0.7
 N_FITS = 3
 
 
@@ -49,7 +50,7 @@ if __name__ == "__main__":
         "table 3",
         __doc__,
         measure,
-        variants=(0.3, 0.5, 0.7),
+        variants=SCALES,
         methods=METHODS,
         data=GREY,
         seeds=range(5),

@@ -21,11 +21,6 @@ _IMAGE_SHAPES = {
     "svhn": (32, 32, 3),
     "celeba64": (64, 64, 3),
 }
-_WHERE = (
-    "The folder is data_home or, where it is not given, that of the environment "
-    "variable SPARSEGEN_DATA or, where this is not set, one in scikit-learn's data "
-    "folder."
-)
 
 
 def load_images(
@@ -154,13 +149,9 @@ def load_images(
     """
     if not isinstance(name, str) or name not in _IMAGE_SHAPES:
         raise ValueError(f"name must be one of {sorted(_IMAGE_SHAPES)}, got {name!r}.")
-    folder = data_home or os.environ.get("SPARSEGEN_DATA")
-    folder = Path(folder or Path(get_data_home(), "sklearn_sparsegen")).expanduser()
+    folder, source = _folder(data_home)
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(
-            f"{folder} is not a folder; data_home, or else the environment variable "
-            f"SPARSEGEN_DATA, must name the folder of {name}.npz."
-        )
+        raise NotADirectoryError(f"{folder}, {source}, is not a folder.")
     path = folder / f"{name}.npz"
     if not path.exists():
         try:
@@ -169,7 +160,7 @@ def load_images(
             else:
                 arrays = read_official_files(name, folder)
         except FileNotFoundError as error:
-            error.add_note(_WHERE)
+            error.add_note(f"The folder is {source}.")
             raise
         with written_in_one_step(path) as file:
             np.savez(file, **arrays)
@@ -178,6 +169,16 @@ def load_images(
         images[key] = images[key].astype(np.float32)
         images[key] /= 255
     return images
+
+
+def _folder(data_home):
+    """Return the folder of the files, and which one it is."""
+    if data_home:
+        return Path(data_home).expanduser(), "the parameter data_home"
+    if folder := os.environ.get("SPARSEGEN_DATA"):
+        return Path(folder).expanduser(), "the environment variable SPARSEGEN_DATA"
+    folder = Path(get_data_home(), "sklearn_sparsegen")
+    return folder, "the default, as neither data_home nor SPARSEGEN_DATA is set"
 
 
 def _read(path, name):

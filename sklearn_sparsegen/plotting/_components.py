@@ -237,14 +237,14 @@ class ComponentDisplay(RowDisplay):
 
     def _draw_tables(self, area):
         names = self._names(self.changes.shape[1])
-        scaled = clipped(self.changes / self.unit)
+        scaled = self.changes / self.unit
         # One scale for all components, so that their bars can be compared.
-        limit = 1.05 * np.abs(scaled).max() or 1.0
+        limit = 1.05 * np.abs(clipped(scaled)).max() or 1.0
         for ax, change in zip(self.axes_.flat, scaled, strict=False):
             ax.set_xlim(-limit, limit)
             shown = np.argsort(-np.abs(change), kind="stable")[:_MAX_BARS]
             colours = np.where(change[shown] > 0, "C3", "C0")
-            draw_bars(ax, change[shown], names[shown], color=colours)
+            draw_bars(ax, clipped(change[shown]), names[shown], color=colours)
             strip(ax)
         area.suptitle(_TITLE)
         area.supxlabel("change in standard deviations", fontsize="small")

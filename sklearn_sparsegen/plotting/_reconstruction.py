@@ -225,7 +225,7 @@ default=None
     def _plot_table(self, ax):
         pictures, n = self._pictures(), len(self.X)
         names = self._names(self.X.shape[1])
-        scaled = {name: clipped(self._scaled(X)) for name, X in pictures.items()}
+        scaled = {name: self._scaled(rows) for name, rows in pictures.items()}
         size = np.nan_to_num(np.abs(list(scaled.values()))).max(axis=(0, 1))
         shown = np.sort(np.argsort(-size, kind="stable")[:_MAX_BARS])
         heights = [0.22 * len(shown) + 0.6, 0.9]
@@ -237,7 +237,8 @@ default=None
         missing = np.isnan(self.X)
         thickness = 0.8 / len(pictures)
         places = np.arange(len(shown))
-        shown_values = [rows[:, shown] for rows in scaled.values()]
+        scaled = {name: clipped(rows[:, shown]) for name, rows in scaled.items()}
+        shown_values = list(scaled.values())
         limits = np.nanmin(shown_values, initial=0), np.nanmax(shown_values, initial=0)
         margin = 0.05 * (limits[1] - limits[0])
         for j, ax in enumerate(self.axes_[0]):
@@ -246,7 +247,7 @@ default=None
             for i, (name, rows) in enumerate(scaled.items()):
                 shift = (i - (len(pictures) - 1) / 2) * thickness
                 bar = {"height": thickness, "color": _COLOURS[name], "label": name}
-                ax.barh(places + shift, rows[j, shown], **bar)
+                ax.barh(places + shift, rows[j], **bar)
             if missing.any():
                 (gone,) = missing[j, shown].nonzero()
                 cross = {"color": NOT_OBSERVED, "label": "not observed"}

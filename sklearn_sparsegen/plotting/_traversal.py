@@ -253,13 +253,14 @@ class TraversalDisplay(RowDisplay):
         size = 4.6 * n_columns + 0.4, 2.5 * n_rows + 0.6
         area, self.figure_ = canvas(ax, size)
         self.axes_ = area.subplots(n_rows, n_columns, squeeze=False)
-        lines = clipped(self._scaled(self.X_generated))
+        lines = self._scaled(self.X_generated)
         for ax, j, values, features in zip(
             self.axes_.flat, self.components, self.values, lines, strict=False
         ):
             order = np.argsort(-np.ptp(features, axis=0), kind="stable")
             for feature in order[:_MAX_LINES]:
-                ax.plot(values, features[:, feature], label=names[feature])
+                line = clipped(features[:, feature])
+                ax.plot(values, line, label=names[feature])
             ax.axvline(self.code[j], color="0.5", linestyle="--", linewidth=0.8)
             ax.set_xlabel(f"code of component {j}", fontsize="small")
             ax.legend(
