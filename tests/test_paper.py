@@ -112,6 +112,8 @@ def test_script_appends_its_results_once(script, images, tmp_path, monkeypatch):
         assert all(isinstance(text, str) for text in line["warnings"])
     if script not in ("figure_6.py", "table_3.py", "table_4.py"):
         assert list((tmp_path / "pictures").glob("*.png"))
+    # With one of the methods, nothing is drawn again.
+    arguments += ["--methods", lines[0]["method"]]
     assert run(script, tmp_path, monkeypatch, *arguments) == lines
 
 
@@ -659,14 +661,26 @@ def test_page_is_what_the_results_give(page):
     assert page.make_page(results, template) == (ROOT / "docs/paper.rst").read_text()
 
 
-@useless_fits
-def test_pictures_of_colour_images_are_not_published(images, tmp_path, monkeypatch):
+@pytest.mark.parametrize("data", ["mnist", "svhn"])
+def test_pictures_of_colour_images_are_not_published(
+    data, images, tmp_path, monkeypatch
+):
     common = importlib.import_module("common")
-    monkeypatch.setattr(common, "PICTURES", tmp_path / "pictures")
-    arguments = "--data", "svhn", "--seeds", 0
-    run("figure_9.py", tmp_path, monkeypatch, *arguments)
-    assert not (tmp_path / "pictures").exists()
-    assert (tmp_path / "fits" / "figure_9_svhn.png").exists()
+    fits, pictures = tmp_path / "fits", tmp_path / "pictures"
+    monkeypatch.setattr(common, "PICTURES", pictures)
+    folders = "--checkpoints", fits, "--results", tmp_path / "results.jsonl"
+    monkeypatch.setattr(sys, "argv", list(map(str, ("script", *folders))))
+
+    def measure(images, key, fit):
+        return {"psnr": 1.0}
+
+    def draw(images, methods, fit):
+        yield "name", common.show_rows({"test": images.X_test[:1]}, images.image_shape)
+
+    options = {"methods": ["PCA"], "data": [data], "seeds": [0]}
+    common.run("figure", "", measure, draw, **options)
+    folder = pictures if data == "mnist" else fits
+    assert [*tmp_path.glob("*/*.png")] == [folder / f"name_{data}.png"]
 
 
 @useless_fits

@@ -322,8 +322,8 @@ def show_restored(images, methods, fit, scales):
 def show_rows(rows, image_shape, titles=None):
     """Return a figure with a row of images for each name, and titles of the columns."""
     n = len(next(iter(rows.values())))
-    size = 0.8 * n + 1.5, 0.8 * len(rows)
-    figure, axes = plt.subplots(len(rows), n, figsize=size, layout="constrained")
+    size = {"figsize": (0.8 * n + 1.5, 0.8 * len(rows)), "layout": "constrained"}
+    figure, axes = plt.subplots(len(rows), n, squeeze=False, **size)
     for row, (name, images) in zip(axes, rows.items(), strict=True):
         label = LABELS.get(name, name)
         row[0].set_ylabel(label, rotation=0, ha="right", va="center")
