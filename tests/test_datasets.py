@@ -58,13 +58,13 @@ def test_folders_in_their_order(arrays, tmp_path, monkeypatch):
     """The argument comes before the variable, and scikit-learn's folder comes last."""
     folders = tmp_path / "scikit-learn" / "sklearn_sparsegen", tmp_path / "a", tmp_path
     for label, folder in enumerate(folders):
-        saved(arrays | {"y_test": np.array([label])}, folder)
-    assert load_images("mnist").y_test == 0
+        saved(arrays | {"y_test": np.full(3, label)}, folder)
+    assert load_images("mnist").y_test[0] == 0
     monkeypatch.setenv("SPARSEGEN_DATA", str(folders[1]))
-    assert load_images("mnist").y_test == 1
-    assert load_images("mnist", data_home=folders[2]).y_test == 2
+    assert load_images("mnist").y_test[0] == 1
+    assert load_images("mnist", data_home=folders[2]).y_test[0] == 2
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert load_images("mnist", data_home="~/a").y_test == 1
+    assert load_images("mnist", data_home="~/a").y_test[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,8 @@ def test_folders_in_their_order(arrays, tmp_path, monkeypatch):
         ({"y_test": None}, "no array y_test"),
         ({"X_train": np.zeros((2, 784), np.float32)}, "784 values of the type uint8"),
         ({"X_test": np.zeros((2, 28, 28), np.uint8)}, "784 values of the type uint8"),
+        ({"y_train": np.zeros(77, np.uint8)}, "y_test must have a row for each image"),
+        ({"y_test": np.zeros(77, np.uint8)}, "y_test must have a row for each image"),
     ],
 )
 def test_a_file_that_is_not_the_set(content, fault, arrays, tmp_path):
@@ -342,10 +344,11 @@ def test_missing_files(name, tmp_path, monkeypatch):
     assert f"call load_images({name!r}, data_home={str(tmp_path)!r})" in message
     assert files[0] not in message
     assert caught.value.__notes__ == ["The folder is the parameter data_home."]
-    monkeypatch.setenv("SPARSEGEN_DATA", str(tmp_path))
+    monkeypatch.setenv("SPARSEGEN_DATA", str(tmp_path / "missing"))
     with pytest.raises(FileNotFoundError) as caught:
         load_images(name)
-    assert "variable SPARSEGEN_DATA" in caught.value.__notes__[0]
+    (note,) = caught.value.__notes__
+    assert note.endswith("environment variable SPARSEGEN_DATA, and does not exist.")
 
 
 @pytest.mark.parametrize("name", OFFICIAL)

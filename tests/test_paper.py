@@ -544,7 +544,8 @@ def test_claim_is_judged_by_the_means(page, tmp_path, ours, others, verdict):
 def test_claims_are_about_what_the_scripts_measure(case, recorder):
     """A claim whose names are misspelt would be left out of the page silently."""
     measured_of = {}
-    for claim in importlib.import_module("claims").CLAIMS:
+    claims = importlib.import_module("claims")
+    for claim in claims.CLAIMS + claims.ADDITIONS:
         script = claim.experiment.replace(" ", "_")
         module = importlib.import_module(script)
         assert {claim.method, *claim.others} <= set(module.METHODS)
@@ -697,6 +698,11 @@ def test_page_of_other_files(page, images, tmp_path, monkeypatch):
     settings = "--epochs 3 --learning-rate 0.03 --seeds 0``"
     options = f"``--data mnist --n-train 120 --n-test 40 {settings}"
     assert text.count(options) == 2  # of the table and the picture
+    # The sentences are about other results.
+    assert "In short" not in text
+    assert "What is better" not in text
+    assert "{" not in text
+    assert "alpha = 0.5 leaves fewer active codes" in text
     assert (tmp_path / "pictures/figure_1_mnist.png").exists()
 
 
@@ -706,6 +712,16 @@ def test_printed_tables_are_in_standard_units():
     for data in "mnist", "fashion_mnist":
         assert printed.TABLE_1["paper"][data] == printed.TABLE_4_PSNR["paper"][data]
     assert printed.TABLE_1["paper"]["mnist"] == 18.6
+    # Twice the ratio is what the paper prints: 20 log10(1 / MSE) of an error with four
+    # decimals, up to the rounding of halves and the paper's own.
+    errors = np.arange(1, 10000) / 10000
+    rows = [printed.TABLE_1["paper"], printed.TABLE_1["short-run"]]
+    rows += [
+        printed.TABLE_4_PSNR["Langevin noise"],
+        printed.TABLE_4_PSNR["constant sparsity"],
+    ]
+    for ratio in (value for row in rows for value in row.values()):
+        assert abs(2 * ratio + 20 * np.log10(errors)).min() < 0.02
     # The paper has these two the other way round in its two tables.
     table_1, table_4 = printed.TABLE_1["paper"], printed.TABLE_4_PSNR["paper"]
     assert (table_1["svhn"], table_1["celeba64"]) == (

@@ -138,7 +138,7 @@ def test_reconstruction_of_images(encoder, digits):
         low, high = column[2].get_ylim()
         assert low == 0
         assert high > codes.max()
-        assert column[2].get_title() == f"{(code != 0).sum()} not zero"
+        assert column[2].get_title() == f"{(abs(code) > 0.2).sum()} active"
         assert {ax.images[0].get_clim() for ax in column[:2]} == {(0, 1)}
     labels = [ax.get_ylabel() for ax in display.axes_[:, 0]]
     assert labels == ["original", "restored", "code"]

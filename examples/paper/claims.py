@@ -88,26 +88,10 @@ CLAIMS = [
         printed=lambda data, _: printed.TABLE_1["paper"][data],
     ),
     Claim(
-        "Not in the paper: with steps of inference of half the length, the "
-        "reconstructions of the proposed model have at least the paper's PSNR.",
-        "table 1",
-        "psnr",
-        method="paper, shorter steps",
-        printed=lambda data, _: printed.TABLE_1["paper"][data],
-    ),
-    Claim(
         "The reconstructions of the proposed model are better than those of VSC and "
         "beta-VAE.",
         "table 1",
         "psnr",
-        ("VSC", "beta-VAE"),
-        data=_ALL,
-    ),
-    Claim(
-        "Not in the paper: with inactive codes set to zero, the reconstructions of the "
-        "proposed model are better than those of VSC and beta-VAE.",
-        "table 1",
-        "sparse_psnr",
         ("VSC", "beta-VAE"),
         data=_ALL,
     ),
@@ -250,8 +234,27 @@ CLAIMS = [
         digits=1,
         scale=100,
     ),
+]
+# What the paper does not say, and readers may ask.
+ADDITIONS = [
     Claim(
-        "Not in the paper: the codes of the proposed method are classified better than "
+        "With shorter steps of inference, the reconstructions of the proposed model "
+        "have at least the paper's PSNR.",
+        "table 1",
+        "psnr",
+        method="paper, shorter steps",
+        printed=lambda data, _: printed.TABLE_1["paper"][data],
+    ),
+    Claim(
+        "With inactive codes set to zero, the reconstructions of the "
+        "proposed model are better than those of VSC and beta-VAE.",
+        "table 1",
+        "sparse_psnr",
+        ("VSC", "beta-VAE"),
+        data=_ALL,
+    ),
+    Claim(
+        "The codes of the proposed method are classified better than "
         "raw pixels, where there are 100 components or more.",
         "figure 6",
         "accuracy",
@@ -263,7 +266,7 @@ CLAIMS = [
         scale=100,
     ),
     Claim(
-        "Not in the paper: the codes of our defaults are classified better than raw "
+        "The codes of our defaults are classified better than raw "
         "pixels, where there are 100 components or more.",
         "figure 6",
         "accuracy",
@@ -276,7 +279,7 @@ CLAIMS = [
         scale=100,
     ),
     Claim(
-        "Not in the paper: our defaults reconstruct better than the proposed method.",
+        "Our defaults reconstruct better than the proposed method.",
         "table 1",
         "psnr",
         ("paper",),
@@ -284,7 +287,7 @@ CLAIMS = [
         data=_ALL,
     ),
     Claim(
-        "Not in the paper: with a tenth of the components active, ours reconstructs "
+        "With a tenth of the components active, ours reconstructs "
         "better than TopK, the dictionary and PCA.",
         "table 1",
         "psnr",
@@ -293,7 +296,7 @@ CLAIMS = [
         data=_ALL,
     ),
     Claim(
-        "Not in the paper: a classifier recognises images that our defaults restore "
+        "A classifier recognises images that our defaults restore "
         "better than those that the proposed method restores.",
         "table 3",
         "accuracy",

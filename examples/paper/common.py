@@ -120,13 +120,16 @@ def run_all(experiment, options, measure, draw, variants, methods):
         images = load(data, options)
         fitted = functools.partial(fit, data=data, images=images, options=options)
         missing = list(results.missing(experiment, data, images, variants))
-        print(f"{experiment}, {data}: {len(missing)} results are missing", flush=True)
+        print(f"{experiment}, {data}: results to compute: {len(missing)}", flush=True)
         for key in missing:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", ConvergenceWarning)
                 figures = measure(images, key, fitted)
             results.add(key, figures | {"warnings": texts_of(caught)})
-        if draw is None or set(options.methods) != set(methods):
+        if draw is None:
+            continue
+        if set(options.methods) != set(methods):
+            print(f"{experiment}, {data}: no picture without all methods", flush=True)
             continue
         fitted = functools.partial(fitted, seed=options.seeds[0])
         sizes = len(images.X_train), len(images.X_test)

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import printed
-from claims import CLAIMS
+from claims import ADDITIONS, CLAIMS
 from common import LABELS, NAMES, PICTURES, options_of, read_results
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
+RESULTS = DOCS / "results/paper.jsonl"
 DATA = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -322,8 +323,16 @@ def figure_9(results, data):
 
 
 def summary(results):
-    rows = [row for claim in CLAIMS if (row := claim.row(results, DATA))]
-    return table(["claim of the paper", "here", "numbers"], rows)
+    return _judged("claim of the paper", CLAIMS, results)
+
+
+def additions(results):
+    return _judged("statement", ADDITIONS, results)
+
+
+def _judged(title, claims, results):
+    rows = [row for claim in claims if (row := claim.row(results, DATA))]
+    return table([title, "here", "numbers"], rows) if rows else ""
 
 
 def picture(results, name, text):
@@ -355,6 +364,14 @@ def fill_in(results, text):
     return re.sub(r"\{=([^}]+)\}", value, text)
 
 
+def tables_only(template):
+    """Return a template without its sentences, which are about some results."""
+    kept = r"\{\w+(:.+)?\}$|.+\n[-=]{3,}$|``python .+``$"
+    paragraphs = template.strip().split("\n\n")
+    text = "\n\n".join(text for text in paragraphs if re.match(kept, text)) + "\n"
+    return re.sub(r".+\n-{3,}\n\n(?=.+\n-{3,}\n)", "", text)  # empty sections
+
+
 def make_page(results, template):
     """Return the page: the template with its tables, and without empty sections."""
     sections = []
@@ -374,13 +391,17 @@ if __name__ == "__main__":
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, default, text in (
-        ("results", DOCS / "results/paper.jsonl", "file of the results"),
+        ("results", RESULTS, "file of the results; with another one, tables only"),
         ("pictures", PICTURES, "folder of the pictures"),
         ("page", DOCS / "paper.rst", "page that is written"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=default, help=text)
     options = parser.parse_args()
+    if not options.results.exists():
+        parser.error(f"there is no file {options.results}")
     results = Results(options.results, options.pictures, options.page.parent)
     template = (HERE / "page.rst").read_text()
+    if options.results.resolve() != RESULTS.resolve():
+        template = tables_only(template)
     options.page.write_text(make_page(results, template))
     print(f"{options.page} has the results of {options.results}")

@@ -160,7 +160,8 @@ def load_images(
             else:
                 arrays = read_official_files(name, folder)
         except FileNotFoundError as error:
-            error.add_note(f"The folder is {source}.")
+            state = "" if folder.exists() else ", and does not exist"
+            error.add_note(f"The folder is {source}{state}.")
             raise
         with written_in_one_step(path) as file:
             np.savez(file, **arrays)
@@ -204,6 +205,11 @@ def _read(path, name):
             for key in keys[:2]
         ):
             fault = f"its images must be rows of {n_pixels} values of the type uint8"
+        elif any(
+            len(arrays[images]) != len(arrays[others])
+            for images, others in zip(keys[:2], keys[2:4], strict=True)
+        ):
+            fault = f"{keys[2]} and {keys[3]} must have a row for each image"
     if fault:
         raise ValueError(
             f"{path} does not hold the set {name!r}: {fault}. Delete it, or move it "

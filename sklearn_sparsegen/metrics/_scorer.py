@@ -89,7 +89,8 @@ class _EncoderScorer:
         if high - low > 1 + 1e-6:  # scaled data may exceed 1 by their rounding
             warn(
                 f"{self!r} takes the range of the data to be 1, but X has values from "
-                f"{low:.3g} to {high:.3g}; pass data_range."
+                f"{low:.3g} to {high:.3g}; pass data_range or, for data without a "
+                "range, score 'neg_mean_squared_error'."
             )
 
     def _accept_sample_weight(self):
@@ -126,8 +127,10 @@ def make_encoder_scorer(name: ScorerName, **options: Any) -> _EncoderScorer:
         - "class_information": the mean of :func:`class_information`, which needs y
 
     **options : dict
-        Keyword arguments of the function, such as `data_range`, without which "psnr"
-        and "ssim" warn of data whose values are further apart than 1.
+        Keyword arguments of the function. Without `data_range`, "psnr" and "ssim" warn
+        of data whose values are further apart than 1. With `pooled=True`, "psnr" is the
+        ratio of the mean error over all rows, as in tables of papers, in place of the
+        mean of the ratios of the rows.
 
     Returns
     -------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_scalar
 
 from .._docs import describe_like
 from .._types import ImageShape, Matrix
@@ -43,9 +44,8 @@ class ReconstructionDisplay(RowDisplay):
     :meth:`from_estimator` makes it from an encoder. Each row of data has a column of
     the figure. Images are drawn as they are; of a table, bars show the 30 features that
     are largest, each in standard deviations from its mean, which end at 10. Values that
-    are not observed
-    (NaN) are marked in magenta. The title of a code is the number of its entries that
-    are not zero.
+    are not observed (NaN) are marked in magenta. The title of a code is the number of
+    its active entries.
 
     Parameters
     ----------
@@ -64,6 +64,9 @@ class ReconstructionDisplay(RowDisplay):
 
     rows : ndarray of shape (n_samples,), default=None
         Places of the rows in the data. None: 0, 1, and so on.
+
+    threshold : float, default=0.2
+        A code is active if its absolute value is above this; 0.2 is the paper's.
 
     Attributes
     ----------
@@ -95,6 +98,7 @@ class ReconstructionDisplay(RowDisplay):
     codes: NDArray[Any]
     X_clean: NDArray[Any] | None = None
     rows: ArrayLike | None = None
+    threshold: float = 0.2
 
     @classmethod
     def from_estimator(
@@ -104,6 +108,7 @@ class ReconstructionDisplay(RowDisplay):
         *,
         X_clean: Matrix | None = None,
         rows: int | ArrayLike = 8,
+        threshold: float = 0.2,
         image_shape: ImageShape | None = None,
         feature_names: ArrayLike | None = None,
         ax: Axes | None = None,
@@ -128,6 +133,9 @@ default=None
         rows : int, or array-like of int or bool, default=8
             Number of rows to draw, the first of X; or the places of the rows in X; or a
             mask of them.
+
+        threshold : float, default=0.2
+            A code is active if its absolute value is above this; 0.2 is the paper's.
 
         image_shape : tuple of int, default=None
             Shape of an image, (height, width) or (height, width, channels) with 1 or 3
@@ -160,6 +168,7 @@ default=None
                     f"{clean.shape}."
                 )
         rows = choose_rows(rows, len(given))
+        check_scalar(threshold, "threshold", Real, min_val=0)
         codes = infer(estimator, _safe_indexing(X, rows))
         shown = given if clean is None else clean
         settings = row_settings(estimator, shown, image_shape, feature_names)
@@ -169,6 +178,7 @@ default=None
             codes=codes,
             X_clean=None if clean is None else clean[rows],
             rows=rows,
+            threshold=threshold,
             **settings,
         ).plot(ax)
 
@@ -194,7 +204,8 @@ default=None
         limits = low - margin * (low < 0), high + margin
         for ax, code in zip(self.axes_[-1], self.codes, strict=True):
             ax.vlines(range(len(code)), 0, code, linewidth=1, color="C0")
-            ax.set_title(f"{np.count_nonzero(code)} not zero", fontsize="small")
+            n_active = np.count_nonzero(abs(code) > self.threshold)
+            ax.set_title(f"{n_active} active", fontsize="small")
             ax.axhline(0, color="0.6", linewidth=0.6)
             ax.set(xticks=[], ylim=limits)
             strip(ax)
