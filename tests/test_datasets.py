@@ -102,7 +102,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path, monkeypatch):
     path = tmp_path / "mnist.npz"
     path.touch()
     monkeypatch.setenv("SPARSEGEN_DATA", str(path))
-    message = r"mnist\.npz, the environment variable SPARSEGEN_DATA, is not a folder"
+    message = r"mnist\.npz, given by the environment .* SPARSEGEN_DATA, is not a folder"
     with pytest.raises(NotADirectoryError, match=message):
         load_images("mnist")
 
@@ -343,7 +343,7 @@ def test_missing_files(name, tmp_path, monkeypatch):
     assert f"folder {tmp_path}." in message
     assert f"call load_images({name!r}, data_home={str(tmp_path)!r})" in message
     assert files[0] not in message
-    assert caught.value.__notes__ == ["The folder is the parameter data_home."]
+    assert caught.value.__notes__ == ["The folder is given by the parameter data_home."]
     monkeypatch.setenv("SPARSEGEN_DATA", str(tmp_path / "missing"))
     with pytest.raises(FileNotFoundError) as caught:
         load_images(name)

@@ -142,6 +142,16 @@ def test_reconstruction_of_images(encoder, digits):
         assert {ax.images[0].get_clim() for ax in column[:2]} == {(0, 1)}
     labels = [ax.get_ylabel() for ax in display.axes_[:, 0]]
     assert labels == ["original", "restored", "code"]
+    threshold = float(np.median(abs(codes)))
+    draw = ReconstructionDisplay.from_estimator
+    for ax, code in zip(
+        draw(encoder, digits[:4], threshold=threshold, **IMAGE).axes_[2],
+        codes,
+        strict=True,
+    ):
+        assert ax.get_title() == f"{(abs(code) > threshold).sum()} active"
+    with pytest.raises(ValueError, match="'threshold'"):
+        draw(encoder, digits[:4], threshold=-1.0, **IMAGE)
 
 
 def test_deviations_of_features_that_hardly_vary_end_at_ten(rng):

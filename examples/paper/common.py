@@ -34,6 +34,7 @@ from sklearn_sparsegen.callbacks import Checkpoint
 from sklearn_sparsegen.datasets import load_images
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs/results/paper.jsonl"
 PICTURES = ROOT / "docs/images/paper"
 # Number of components and hidden layers, as in Section 4 of the paper.
 SIZES = {
@@ -71,8 +72,7 @@ def parse_options(description, *, methods, data=GREY + COLOUR, seeds=(0, 1, 2)):
     add("--epochs", type=int, default=40, help="epochs of the paper's methods")
     add("--learning-rate", type=float, default=1e-4, help="of the paper's methods")
     add("--device", default="auto", help="a torch device, or auto")
-    results = ROOT / "docs/results/paper.jsonl"
-    add("--results", type=Path, default=results, help="file of the results")
+    add("--results", type=Path, default=RESULTS, help="file of the results")
     text = "folder of the pictures; by default, colour ones are with the fits"
     add("--pictures", type=Path, default=PICTURES, help=text)
     checkpoints = ROOT / "checkpoints"

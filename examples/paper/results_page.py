@@ -17,11 +17,10 @@ import numpy as np
 import PIL.Image
 import printed
 from claims import ADDITIONS, CLAIMS
-from common import LABELS, NAMES, PICTURES, options_of, read_results
+from common import LABELS, NAMES, PICTURES, RESULTS, options_of, read_results
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
-RESULTS = DOCS / "results/paper.jsonl"
 DATA = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -147,10 +146,10 @@ def compare(results, experiment, data, columns):
         rows.append(row)
     header = ["method", *(column.title for column in columns)]
     notes = _seeds(largest) + _warnings(largest)
-    return f"{_settings(largest)}\n\n{table(header, rows)}{notes}"
+    return f"{_made_with(largest)}\n\n{table(header, rows)}{notes}"
 
 
-def _settings(lines):
+def _made_with(lines):
     """Return the number of images and the options of results."""
     line, seeds = lines[0], sorted({line["seed"] for line in lines})
     n_train, n_test = line["n_train"], line["n_test"]
@@ -289,7 +288,7 @@ def figure_4(results, data):
     if not rows:
         return ""
     header = ["method", "attribute of each component, area under the curve"]
-    return f"{_settings(lines)}\n\n{table(header, rows)}"
+    return f"{_made_with(lines)}\n\n{table(header, rows)}"
 
 
 def figure_5(results, data):

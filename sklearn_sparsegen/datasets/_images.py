@@ -175,9 +175,10 @@ def load_images(
 def _folder(data_home):
     """Return the folder of the files, and which one it is."""
     if data_home:
-        return Path(data_home).expanduser(), "the parameter data_home"
+        return Path(data_home).expanduser(), "given by the parameter data_home"
     if folder := os.environ.get("SPARSEGEN_DATA"):
-        return Path(folder).expanduser(), "the environment variable SPARSEGEN_DATA"
+        source = "given by the environment variable SPARSEGEN_DATA"
+        return Path(folder).expanduser(), source
     folder = Path(get_data_home(), "sklearn_sparsegen")
     return folder, "the default, as neither data_home nor SPARSEGEN_DATA is set"
 

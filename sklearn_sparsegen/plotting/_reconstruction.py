@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing, check_scalar
+from sklearn.utils import _safe_indexing
 
 from .._docs import describe_like
 from .._types import ImageShape, Matrix
+from ..metrics import active_codes
 from ._shared import (
     DEVIATIONS,
     NOT_OBSERVED,
@@ -157,7 +157,7 @@ default=None
         ------
         ValueError
             If `image_shape` does not match the features, X and `X_clean` differ in
-            shape, or there is no such row.
+            shape, there is no such row, or `threshold` is negative.
         """
         given, clean = as_rows(X), None
         if X_clean is not None:
@@ -168,7 +168,6 @@ default=None
                     f"{clean.shape}."
                 )
         rows = choose_rows(rows, len(given))
-        check_scalar(threshold, "threshold", Real, min_val=0)
         codes = infer(estimator, _safe_indexing(X, rows))
         shown = given if clean is None else clean
         settings = row_settings(estimator, shown, image_shape, feature_names)
@@ -202,10 +201,10 @@ default=None
         low, high = min(self.codes.min(), 0), max(self.codes.max(), 0)
         margin = 0.05 * (high - low) or 1.0
         limits = low - margin * (low < 0), high + margin
-        for ax, code in zip(self.axes_[-1], self.codes, strict=True):
+        n_active = active_codes(self.codes, threshold=self.threshold)
+        for ax, code, n in zip(self.axes_[-1], self.codes, n_active, strict=True):
             ax.vlines(range(len(code)), 0, code, linewidth=1, color="C0")
-            n_active = np.count_nonzero(abs(code) > self.threshold)
-            ax.set_title(f"{n_active} active", fontsize="small")
+            ax.set_title(f"{n} active", fontsize="small")
             ax.axhline(0, color="0.6", linewidth=0.6)
             ax.set(xticks=[], ylim=limits)
             strip(ax)
