@@ -18,6 +18,12 @@ import torch.distributed as dist
 
 from . import _messages
 
+if dist.is_available():
+    # The first optimiser imports this module, whose functions keep the process group of
+    # that moment. Imported before there is one, it lets `destroy_process_group` end the
+    # threads of the group. A thread that is left can abort a process as it exits.
+    import torch.distributed.nn
+
 _F = TypeVar("_F", bound=Callable)
 
 

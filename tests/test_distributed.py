@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from pathlib import Path
 
 import joblib
@@ -615,6 +616,21 @@ def test_a_process_that_leaves(function, tmp_path):
     pair.close()
     assert "cannot reach each other" in message
     assert seconds < 10 * timeout
+
+
+def fit_and_destroy(rank, encoder, data):
+    """Tell whether the group is gone after a fit, and with it its threads."""
+    group = weakref.ref(dist.group.WORLD)
+    encoder.fit(data[rank])
+    dist.destroy_process_group()
+    return group() is None
+
+
+def test_a_group_can_be_destroyed_after_a_fit(tmp_path):
+    pair = Pair(tmp_path)
+    is_gone = pair(fit_and_destroy, clone(ENCODERS["main"]), halves(X))
+    pair.close()
+    assert is_gone == [True, True]
 
 
 # Processes that are killed ------------------------------------------------------------

@@ -84,6 +84,7 @@ def work(rank, size, case, path, connection):
             dist.all_reduce(torch.zeros(2, dtype=torch.float64))
             dist.all_reduce(flat)
         connection.send((seconds, time.perf_counter() - start, flat.nbytes))
+    dist.destroy_process_group()
 
 
 def n_steps(case):
