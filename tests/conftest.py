@@ -10,6 +10,7 @@ import torch
 from hypothesis import settings
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
+from sklearn.utils import check_random_state
 
 from sklearn_sparsegen import _model
 from sklearn_sparsegen._linear_layers import linear, row_multiple
@@ -21,6 +22,18 @@ torch.set_num_threads(1)
 # the time that an example takes depends on the machine.
 settings.register_profile("sparsegen", deadline=None, derandomize=True)
 settings.load_profile("sparsegen")
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Make the results of code without a `random_state` the same in every run."""
+    source = check_random_state(None)
+    state = source.get_state()
+    source.seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+    source.set_state(state)
 
 
 @pytest.fixture(scope="session")
