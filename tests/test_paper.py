@@ -723,7 +723,7 @@ def test_printed_tables_are_in_standard_units():
         printed.TABLE_4_PSNR["constant sparsity"],
     ]
     for ratio in (value for row in rows for value in row.values()):
-        assert abs(2 * ratio + 20 * np.log10(errors)).min() < 0.02
+        assert abs(2 * ratio + 20 * np.log10(errors)).min() <= 0.015
     # The paper has these two the other way round in its two tables.
     table_1, table_4 = printed.TABLE_1["paper"], printed.TABLE_4_PSNR["paper"]
     assert (table_1["svhn"], table_1["celeba64"]) == (
