@@ -11,34 +11,56 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Literal, Self, TypeVar
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn import base
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_array, gen_batches
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import _arrays, _generators, _messages, _training
-from ._checks import finite, warn_of_convergence
-from ._data import check_namespace, checked, validated
-from ._distributed import fail_together, rank
-from ._fitting import NoCallbacks, begin, run_epochs
-from ._inference import infer_batches
-from ._likelihoods import NormalLikelihood
-from ._modes import in_default_modes
-from ._parameters import (
+from ._data.arrays import (
+    Collected,
+    CollectedSparse,
+    as_numpy,
+    finite,
+    float_dtype,
+    layer_sizes,
+    result_device,
+    to_array,
+    to_library_of,
+    to_tensor,
+)
+from ._data.validation import check_namespace, checked, checked_weights, validated
+from ._inference.batches import infer_batches, inference_batch_size
+from ._model.generators import (
+    build_generator,
+    check_derivatives,
+    check_generator,
+    resolve_source,
+)
+from ._model.likelihoods import NormalLikelihood
+from ._model.scale import fix_slopes
+from ._training.fit import NoCallbacks, begin, run_epoch, run_epochs
+from ._training.schedules import ConstantSchedule
+from ._training.state import from_arrays, share, to_arrays, unchanged_on_failure
+from ._utils.compat import fit_context
+from ._utils.distributed import fail_together, rank
+from ._utils.modes import in_default_modes
+from ._utils.parameters import (
     ANY_POSITIVE,
     COUNT,
     NON_NEGATIVE,
     OPEN_SHARE,
+    check_count,
     one_of,
     parameter,
     parameters,
 )
-from ._scale import fix_slopes
-from ._state import from_arrays, share, to_arrays, unchanged_on_failure
-from ._types import (
+from ._utils.random import derive_seed, draw_seed, seeded_noise
+from ._utils.types import (
     Activation,
     Array,
     Data,
@@ -49,10 +71,16 @@ from ._types import (
     RandomState,
     Sizes,
 )
+from ._utils.warn import warn, warn_of_convergence
 
 _F = TypeVar("_F", bound=Callable)
 _checks_parameters: Callable[[_F], _F]
-_checks_parameters = base._fit_context(prefer_skip_nested_validation=True)
+_checks_parameters = fit_context(prefer_skip_nested_validation=True)
+
+
+def _available_if(flag: str) -> Callable[[_F], _F]:
+    """Return a decorator of methods of the encoders in which a flag is set."""
+    return available_if(lambda encoder: getattr(encoder, flag))
 
 
 @parameters
@@ -100,6 +128,9 @@ class BaseEncoder(
     # Total variance of the data over the variance of the noise, with sigma="auto". On
     # MNIST sigma is then 0.3, as in the paper.
     _signal_to_noise = 600
+    # Whether there are the methods `partial_fit`, `sample`, and `score` with
+    # `score_samples`.
+    _learns_from_parts = _can_sample = _can_score = True
     _infers_through_generator = True
     _codes_depend_on_sigma = True
 
@@ -109,7 +140,7 @@ class BaseEncoder(
 
     def _make_schedule(self):
         """Return the schedule of what depends on the epoch."""
-        return _training.ConstantSchedule()
+        return ConstantSchedule()
 
     def _build(self, rescale, like, X=None):
         """Return the fitted networks, by attribute, of the type and device of `like`.
@@ -119,21 +150,21 @@ class BaseEncoder(
         to be loaded.
         """
         fixed, k = self._fixed_values, self.n_components_
-        source = _generators.resolve_source(
+        source = resolve_source(
             fixed["generator"],
-            _arrays.layer_sizes(fixed["hidden_layer_sizes"]),
+            layer_sizes(fixed["hidden_layer_sizes"]),
             fixed["image_shape"],
             activation=fixed["activation"],
             output_activation=self.output_activation_,
             rescale=rescale,
         )
         n_features = self.n_features_in_
-        generator = _generators.build_generator(source, k, n_features, self._seed)
+        generator = build_generator(source, k, n_features, self._seed)
         generator.to(like)
         if X is not None:
-            _generators.check_generator(generator, k, n_features)
+            check_generator(generator, k, n_features)
             if self._infers_through_generator:
-                _generators.check_derivatives(generator, k)
+                check_derivatives(generator, k)
             if rescale is not None and self._generator_is_ours:
                 fix_slopes(generator, k, self._data_variance, n_active=k)
         return {"generator_": generator}
@@ -229,6 +260,72 @@ class BaseEncoder(
         warn_of_convergence(messages)
         return self
 
+    @_available_if("_learns_from_parts")
+    @in_default_modes
+    @fail_together
+    def partial_fit(
+        self,
+        X: "Data",
+        y: object = None,
+        sample_weight: "ArrayLike | None" = None,
+    ) -> Self:
+        """Train for one epoch of the schedule on X, from the present state.
+
+        The data of the first call fix the unit and the offset that the generator works
+        with, the value of `sigma="auto"` and that of `output_activation="auto"`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Training data, or a part of it; or batches of rows, as for `fit`, over which
+            an epoch is one pass.
+
+        y : Ignored
+            Not used.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, as for `fit`.
+
+        Returns
+        -------
+        self : object
+            The encoder, trained for one more epoch.
+
+        Raises
+        ------
+        ValueError
+            If inference diverges, or if the data or a parameter are invalid, as
+            `early_stopping=True` is.
+
+        RuntimeError
+            If another process of a group of `torch.distributed` fails or ends.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If gradient steps end at a higher energy than they started at.
+
+        UserWarning
+            If a sigmoid cannot reach X; in the first call also if features differ
+            greatly in variance or X is too far from zero for its type.
+        """
+        self._validate_params()
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit takes one epoch, and cannot stop early; set "
+                "early_stopping=False, or call fit."
+            )
+        with unchanged_on_failure(self):
+            is_first_call = not hasattr(self, "generator_")
+            schedule = self._make_schedule()
+            data = validated(self, X, is_first_call, sample_weight)
+            begin(self, data, continues=not is_first_call)
+            share(self)
+            self._may_go_on = True
+            _, messages = run_epoch(self, data, schedule)
+        warn_of_convergence(messages)
+        return self
+
     @in_default_modes
     def transform(self, X: "Data") -> Array:
         """Infer the codes of data.
@@ -261,7 +358,7 @@ class BaseEncoder(
         model = self._make_model()
         # Only encoders whose codes have exact zeros have this parameter.
         as_csr = getattr(self, "sparse_output", False)
-        kind = _arrays.CollectedSparse if as_csr else _arrays.Collected
+        kind = CollectedSparse if as_csr else Collected
         codes = kind(data.n_rows)
         batches = infer_batches(model, data, self.batch_size, model.refinement)
         for _, solution in batches:
@@ -271,8 +368,12 @@ class BaseEncoder(
             return data.to_library(Z)
         share = Z.nnz / math.prod(Z.shape)
         if share > 2 / 3:  # an entry has a value and a column
-            message = _messages.DENSE_OUTPUT.format(share=share)
-            _messages.warn(message)
+            message = (
+                f"{share:.0%} of the entries of the codes are not zero, so that a CSR "
+                "array is larger than a dense one; set threshold='posterior', or "
+                "sparse_output=False."
+            )
+            warn(message)
         return Z
 
     def iter_transform(self, X: "Data") -> Iterator[Array]:
@@ -294,7 +395,7 @@ class BaseEncoder(
         ValueError
             Where `transform` raises it; the rows are those of the batch.
         """
-        size = _arrays.inference_batch_size(self.batch_size)
+        size = inference_batch_size(self.batch_size)
         for rows in self._check_data(X).arrays(size):
             yield self.transform(rows)
 
@@ -321,11 +422,121 @@ class BaseEncoder(
         mean = self._likelihood().mean
         return self._map_codes(X, lambda z: mean(self.generator_(z)))
 
+    @_available_if("_can_sample")
+    @in_default_modes
+    @torch.no_grad()
+    def sample(self, n_samples: int = 1) -> NDArray[np.floating]:
+        """Sample data from the model (Eq. 2): codes from the prior, noise added.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            `G(z) + sigma * e`; an integer `random_state` gives the same rows each time.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If n_samples is not an integer above 0, or if a result is not finite.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        check_count(n_samples, "n_samples")
+        model = self._make_model()
+        like = next(self.generator_.parameters())
+        seed = derive_seed(draw_seed(self.random_state), "sample")
+        draw = seeded_noise(seed, like)
+        z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
+        X = model.likelihood.sample(model.generator(z), draw)
+        return to_array(finite(X, to_array(X).dtype))
+
+    @_available_if("_can_score")
+    @in_default_modes
+    def score_samples(self, X: "Data") -> Array:
+        r"""Estimate the log-likelihood of each row.
+
+        Encoders that infer codes through the generator use Laplace's approximation,
+
+        .. math:: \log p(x, z) + \frac{k}{2} \log 2\pi - \frac{1}{2} \log\det H
+                  + \frac{1}{2} g^\top H^{-1} g,
+
+        around the code z that `transform` returns. Here g is the gradient of
+        log p(x, z), J the generator's Jacobian, w the prior's weight and
+        H = J'J / sigma^2 + diag(w(z)). It is exact for a linear generator and a normal
+        prior; otherwise the error is largest where inference has not converged. For
+        non-negative codes the estimate includes the log of the probability that each
+        component of the normal approximation is not negative, as if the components were
+        independent. Encoders with a recognition network take the log of the mean of
+        p(x, z) / q(z | x) over 100 draws from q, a lower bound in expectation (Burda,
+        Grosse and Salakhutdinov, ICLR 2016).
+
+        Parameters
+        ----------
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Rows of data, or batches of them, as for `fit`.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Estimates of log p(x), in nats, as float64.
+
+        Raises
+        ------
+        ValueError
+            Where `transform` raises it, for the same reasons.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If inference does not converge for all rows; see `transform`.
+        """
+        data = self._check_data(X)
+        model = self._make_model()
+        scores = Collected(data.n_rows)
+        batches = infer_batches(model, data, self.batch_size, model.refinement)
+        for x, solution in batches:
+            score = model.log_likelihood(x, solution.z)
+            scores.append(finite(score, np.float64, scores.n_rows, data.device))
+        return data.to_library(scores.result())
+
+    @_available_if("_can_score")
+    def score(
+        self, X: "Data", y: object = None, sample_weight: "ArrayLike | None" = None
+    ) -> float:
+        """Estimate the mean log-likelihood of data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse array} of shape (n_samples, n_features), or iterable
+            Data, as for `score_samples`.
+
+        y : Ignored
+            Not used.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Mean of `score_samples(X)`, in nats per row. Higher is better.
+        """
+        scores = self.score_samples(X)
+        scores = as_numpy(scores)
+        if sample_weight is None:
+            return float(scores.mean())
+        weights = checked_weights(sample_weight, len(scores))
+        return float(np.average(scores, weights=weights))
+
     @torch.no_grad()
     def _map_codes(self, Z, function):
         """Apply a function of tensors to codes, batch by batch."""
         check = functools.partial(check_array, accept_sparse="csr", input_name="X")
-        to_library, Z = _arrays.to_library_of(Z), checked(Z, check)
+        to_library, Z = to_library_of(Z), checked(Z, check)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X holds codes of {Z.shape[1]} components, but "
@@ -333,13 +544,13 @@ class BaseEncoder(
             )
         like, results = (
             next(self.generator_.parameters()),
-            _arrays.Collected(Z.shape[0]),
+            Collected(Z.shape[0]),
         )
-        size = _arrays.inference_batch_size(self.batch_size)
+        size = inference_batch_size(self.batch_size)
         for batch in gen_batches(Z.shape[0], size):
             z = Z[batch].toarray() if sparse.issparse(Z) else Z[batch]
-            result = function(_arrays.to_tensor(z, like))
-            dtype, device = _arrays.float_dtype(Z), _arrays.result_device(Z)
+            result = function(to_tensor(z, like))
+            dtype, device = float_dtype(Z), result_device(Z)
             results.append(finite(result, dtype, results.n_rows, device))
         return to_library(results.result())
 

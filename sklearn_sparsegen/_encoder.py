@@ -1,13 +1,19 @@
 """SparseGeneratorEncoder, the model of Li and Han."""
 
+from typing import Any
+
 from sklearn.utils.validation import check_is_fitted
 
-from . import _messages
 from ._base import BaseEncoder
-from ._mixins import PartialFitMixin, ScoreMixin
-from ._model import Model
-from ._modes import in_default_modes
-from ._parameters import (
+from ._inference.memories import CodeMoments
+from ._inference.model import Model
+from ._inference.proximal import ProximalQuasiNewton, Refinement, StiffestDirection
+from ._inference.solvers import GradientSteps
+from ._inference.starts import Linear, PriorDraw, StandardNormal, Zeros
+from ._model.priors import PointSpikeSlab, SpikeSlab
+from ._training.schedules import AlphaSchedule
+from ._utils.modes import in_default_modes
+from ._utils.parameters import (
     COUNT,
     NON_NEGATIVE,
     POSITIVE,
@@ -18,16 +24,28 @@ from ._parameters import (
     parameter,
     parameters,
 )
-from ._priors import PointSpikeSlab, SpikeSlab
-from ._proximal import ProximalQuasiNewton, Refinement, StiffestDirection
-from ._solvers import GradientSteps
-from ._starts import CodeMoments, Linear, PriorDraw, StandardNormal, Zeros
-from ._training import AlphaSchedule
-from ._types import Array, Matrix, Posterior, Solver, Start, Threshold
+from ._utils.types import Array, Matrix, Posterior, Solver, Start, Threshold
+
+_REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
+
+# The settings of the experiments of Li and Han.
+PAPER_SETTINGS: dict[str, Any] = {
+    "alpha": 0.01,
+    "sigma": 0.3,
+    "spike_scale": 0.1,
+    "positive_code": False,
+    "output_activation": "auto",
+    "solver": "gradient",
+    "n_steps": 30,
+    "init": "zeros",
+    "batch_size": 100,
+    "max_iter": 100,
+    "tol": 0.001,
+}
 
 
 @parameters
-class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
+class SparseGeneratorEncoder(BaseEncoder):
     r"""Sparse nonlinear codes from one generator network and no encoder network.
 
     The model of a row of data x with code z is
@@ -344,7 +362,7 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
         solver = proximal = ProximalQuasiNewton(n_steps, tol, stiffest)
         if self.solver != "proximal":
             step_size, is_noisy = float(self.step_size), self.solver == "langevin"
-            solver = GradientSteps(n_steps, step_size, is_noisy, _messages.REMEDIES)
+            solver = GradientSteps(n_steps, step_size, is_noisy, _REMEDIES)
         starts = {
             "zeros": Zeros(k),
             "normal": StandardNormal(),
@@ -372,7 +390,10 @@ class SparseGeneratorEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
                 self.code_moments_ = CodeMoments().to(self._stiffest.direction)
             return None
         if X is None and not self.code_moments_.n_rows:
-            raise ValueError(_messages.NO_MOMENTS)
+            raise ValueError(
+                "init='linear' needs an encoder that was trained with it; use another "
+                "init, or call fit again."
+            )
         return self.code_moments_
 
     @in_default_modes

@@ -14,19 +14,20 @@ import numpy as np
 import torch
 from sklearn.utils import gen_batches
 
-from . import (
-    _arrays,
-    _base,
-    _data,
-    _describe,
-    _distributed,
-    _files,
-    _messages,
-    _parameters,
-    _state,
-)
-from ._types import Data
-from ._version import __version__
+from . import _base
+from ._data.arrays import as_numpy, nested_arrays, nested_tensors
+from ._data.rows import Rows
+from ._data.stream import is_stream
+from ._data.validation import checked_weights
+from ._training.describe import describe
+from ._training.state import progress
+from ._utils.distributed import n_processes
+from ._utils.files import written_in_one_step
+from ._utils.parameters import check_count
+from ._utils.types import Data
+from ._utils.version import __version__
+
+__all__ = ["Checkpoint"]
 
 # Parameters that do not change what a fit learns.
 _WITHOUT_EFFECT = "device", "verbose"
@@ -92,7 +93,7 @@ class Checkpoint:
         if not isinstance(folder, str | os.PathLike):
             raise TypeError(f"folder must be a str or a path, got {folder!r}.")
         self.folder = Path(folder)
-        _parameters.check_count(every, "every")
+        check_count(every, "every")
         self.every = every
         self._paths: dict[_base.BaseEncoder, Path] = {}
 
@@ -144,15 +145,19 @@ class Checkpoint:
             The weights of the rows.
         """
         if context.task_name == "fit":
-            if _distributed.n_processes() > 1 and hasattr(estimator, "codes_"):
-                raise ValueError(_messages.CHAINS_NOT_SAVED)
+            if n_processes() > 1 and hasattr(estimator, "codes_"):
+                raise ValueError(
+                    "Checkpoint cannot save the chains of ABPEncoder where several "
+                    "processes train together, as each process has those of its rows; "
+                    "use ShortRunEncoder."
+                )
             name = f"{type(estimator).__name__}-{_digest(estimator, X, metadata)}.pt"
             self._paths[estimator] = path = self.folder / name
             if path.exists():
                 estimator.__setstate__(_load(path))
         # Here, and not at the end of the last epoch, it is known that fit goes on.
         elif estimator.n_iter_ and estimator.n_iter_ % self.every == 0:
-            _save(_state.progress(estimator), self._paths[estimator])
+            _save(progress(estimator), self._paths[estimator])
 
     def on_fit_task_end(self, estimator: _base.BaseEncoder, context: Any) -> None:
         """Save the state at the end of a fit.
@@ -166,7 +171,7 @@ class Checkpoint:
             Tells whether a fit ends, or an epoch.
         """
         if context.task_name == "fit":
-            _save(_state.progress(estimator), self._paths[estimator])
+            _save(progress(estimator), self._paths[estimator])
 
     def teardown(self, estimator: _base.BaseEncoder, context: Any) -> None:
         """Forget the file of a fit.
@@ -193,19 +198,18 @@ def _digest(estimator, X, metadata):
         parameters.pop(name)
     # The seed stands for a RandomState, which has no value of its own.
     parameters["random_state"] = estimator._seed
-    n_processes, is_stream = _distributed.n_processes(), _data.is_stream(X)
-    data = [estimator.n_features_in_, n_processes]
-    if not is_stream:
+    data = [estimator.n_features_in_, n_processes()]
+    if not is_stream(X):
         data.append(_hash_of_rows(X))
     if metadata["sample_weight"] is not None:
-        weights = _data.checked_weights(metadata["sample_weight"], X.shape[0])
+        weights = checked_weights(metadata["sample_weight"], X.shape[0])
         data.append(joblib.hash(weights))
-    if is_stream or n_processes > 1:
+    if is_stream(X) or n_processes() > 1:
         # Of these rows only what had to be known before training is at hand.
         data += [estimator._auto_sigma, estimator._data_variance]
-    before = joblib.hash(_state.progress(estimator)) if estimator.n_iter_ else None
+    before = joblib.hash(progress(estimator)) if estimator.n_iter_ else None
     versions = __version__, torch.__version__
-    parts = _describe.describe([type(estimator), parameters]), data, before, versions
+    parts = describe([type(estimator), parameters]), data, before, versions
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
@@ -214,16 +218,16 @@ def _hash_of_rows(X):
     dtype = getattr(X.dtype, "name", X.dtype)  # whatever the order of bytes
     content = hashlib.blake2b(f"{X.shape} {dtype}".encode())
     for piece in gen_batches(X.shape[0], 10_000):
-        rows = _arrays.as_numpy(_data.Rows(X[piece]).rows(slice(None)))
+        rows = as_numpy(Rows(X[piece]).rows(slice(None)))
         content.update(np.ascontiguousarray(rows, rows.dtype.newbyteorder("=")))
     return content.hexdigest()
 
 
 def _save(state, path):
     content = io.BytesIO()
-    torch.save(_arrays.nested_tensors(state), content)
+    torch.save(nested_tensors(state), content)
     content = content.getvalue()
-    with _files.written_in_one_step(path) as file:
+    with written_in_one_step(path) as file:
         file.write(_checksum(content) + content)
 
 
@@ -238,7 +242,7 @@ def _load(path):
         raise ValueError(
             f"{path} cannot be read; delete it to begin this fit again."
         ) from error
-    return _arrays.nested_arrays(saved)
+    return nested_arrays(saved)
 
 
 def _checksum(content):

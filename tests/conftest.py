@@ -12,8 +12,7 @@ from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.utils import check_random_state
 
-from sklearn_sparsegen import _model
-from sklearn_sparsegen._linear_layers import linear, row_multiple
+from sklearn_sparsegen._model.linear_layers import linear, row_multiple
 
 # With small matrices, threads spend most of their time waiting for each other.
 torch.set_num_threads(1)
@@ -110,7 +109,7 @@ def check_rows_are_alone(monkeypatch):
             assert_array_equal(np.concatenate(parts), codes[:last])
         n_least = row_multiple(encoder.generator_)
         for n in (n_least, 2 * n_least):
-            monkeypatch.setattr(_model, "_CPU_ROWS", n)
+            monkeypatch.setattr("sklearn_sparsegen._inference.model._CPU_ROWS", n)
             assert_array_equal(encoder.set_params(batch_size=n).transform(X), codes)
 
     return check

@@ -17,11 +17,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 import sklearn_sparsegen
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._model import Model
-from sklearn_sparsegen._priors import PointSpikeSlab
-from sklearn_sparsegen._solvers import GradientSteps
-from sklearn_sparsegen._starts import Zeros
+from sklearn_sparsegen._inference.model import Model
+from sklearn_sparsegen._inference.solvers import GradientSteps
+from sklearn_sparsegen._inference.starts import Zeros
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.priors import PointSpikeSlab
 
 pytestmark = short_fits
 

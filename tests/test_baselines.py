@@ -20,12 +20,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils import check_random_state
 from torch import distributions
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _model
-from sklearn_sparsegen._energy import DataTerm, stiffest_direction
-from sklearn_sparsegen._generators import build_generator, mlp_generator
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._priors import Exponential
-from sklearn_sparsegen._proximal import proximal_steps
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
+from sklearn_sparsegen._inference.proximal import proximal_steps
+from sklearn_sparsegen._model.energy import DataTerm, stiffest_direction
+from sklearn_sparsegen._model.generators import build_generator, mlp_generator
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.priors import Exponential
 from sklearn_sparsegen.baselines import (
     ABPEncoder,
     ShortRunEncoder,
@@ -419,7 +419,7 @@ def test_chains_go_on_from_epoch_to_epoch(digits, monkeypatch):
     assert_allclose(still.codes_.std(), 1, atol=0.05)
     again = METHODS["ABP"](step_size=1e-9, max_iter=5, shuffle=False)
     with monkeypatch.context() as patch:  # in pieces of a batch, too
-        patch.setattr(_model, "_CPU_ROWS", 64)
+        patch.setattr("sklearn_sparsegen._inference.model._CPU_ROWS", 64)
         again.set_params(batch_size=300).fit(digits)
     assert_allclose(again.codes_, still.codes_, atol=1e-6)
     # Many epochs of a few steps get closer than one: the chains do not start anew.
@@ -753,7 +753,7 @@ def test_hinge_is_of_the_whole_batch(digits, monkeypatch):
     """The hinge couples all rows of a batch, however many a CPU infers at once."""
     encoder = METHODS["variance"](batch_size=300, max_iter=2, shuffle=False)
     whole = clone(encoder).fit(digits)
-    monkeypatch.setattr(_model, "_CPU_ROWS", 64)
+    monkeypatch.setattr("sklearn_sparsegen._inference.model._CPU_ROWS", 64)
     assert_same(whole, clone(encoder).fit(digits))
 
 

@@ -9,8 +9,8 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
-from sklearn_sparsegen._checks import check_result
-from sklearn_sparsegen._data import Rows
+from sklearn_sparsegen._data.rows import Rows
+from sklearn_sparsegen._training.checks import check_result
 from sklearn_sparsegen.baselines import (
     ShortRunEncoder,
     TopKEncoder,

@@ -18,7 +18,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from sklearn_sparsegen import SparseGeneratorEncoder, _data, baselines
+from sklearn_sparsegen import SparseGeneratorEncoder, baselines
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
 
@@ -67,7 +67,9 @@ def dense_array(digits):
 )
 @each_encoder
 def test_sparse_data_are_those_of_a_dense_array(name, kind, dense_array, monkeypatch):
-    monkeypatch.setattr(_data, "_PIECE_BYTES", 8 * 64 * 30)  # a part of the rows
+    monkeypatch.setattr(
+        "sklearn_sparsegen._data.rows._PIECE_BYTES", 8 * 64 * 30
+    )  # a part of the rows
     X, results_of = dense_array
     found, expected = results(ENCODERS[name], kind(X)), results_of(name)
     assert found.keys() == expected.keys()
@@ -197,7 +199,7 @@ def test_iter_transform(batch_size, digits):
 
 
 def test_the_scale_comes_from_the_first_rows(digits, monkeypatch):
-    monkeypatch.setattr(_data, "_HEAD_ROWS", 100)
+    monkeypatch.setattr("sklearn_sparsegen._data.stream._HEAD_ROWS", 100)
     later = digits[150:] * 3
     encoder = clone(ENCODERS["main"]).fit(
         Batches(np.concatenate([digits[:150], later]), 50)

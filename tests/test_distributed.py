@@ -26,14 +26,10 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from sklearn_sparsegen import (
-    PAPER_SETTINGS,
-    SparseGeneratorEncoder,
-    _checks,
-    _data,
-    baselines,
-)
-from sklearn_sparsegen._random import derive_seed, draw_seed
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._data.rows import Rows
+from sklearn_sparsegen._training.checks import check_processes
+from sklearn_sparsegen._utils.random import derive_seed, draw_seed
 from sklearn_sparsegen.callbacks import Checkpoint
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
@@ -391,7 +387,7 @@ def validation_losses(rank, encoder, data):
     """Return the loss of all rows held out, from what each process holds out."""
     encoder.fit(data[rank])
     seed = derive_seed(draw_seed(0), "validation")
-    _, held_out = _data.Rows(data[rank]).split(0.1, seed)
+    _, held_out = Rows(data[rank]).split(0.1, seed)
     model, x = encoder._make_model(), torch.tensor(held_out.rows(slice(None)))
     return encoder.validation_loss_curve_, model.infer(x).energy.sum().item(), len(x)
 
@@ -571,11 +567,11 @@ def test_a_failure_after_the_last_epoch_is_told(pair):
 
 
 def test_a_device_that_the_group_cannot_use(monkeypatch):
-    monkeypatch.setattr(_checks, "n_processes", lambda: 2)
-    monkeypatch.setattr(_checks, "devices", lambda: ["cuda"])
+    monkeypatch.setattr("sklearn_sparsegen._training.checks.n_processes", lambda: 2)
+    monkeypatch.setattr("sklearn_sparsegen._training.checks.devices", lambda: ["cuda"])
     encoder = clone(ENCODERS["main"]).set_params(device="cpu")
     with pytest.raises(ValueError, match="device='cpu' cannot take part"):
-        _checks.check_processes(encoder, None)
+        check_processes(encoder, None)
 
 
 def fit_and_leave(rank, encoder, data):

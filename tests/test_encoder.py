@@ -22,19 +22,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from sklearn_sparsegen import (
-    PAPER_SETTINGS,
-    SparseGeneratorEncoder,
-    _training,
-    baselines,
-)
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._linear_layers import row_multiple
-from sklearn_sparsegen._model import Model
-from sklearn_sparsegen._priors import SpikeSlab
-from sklearn_sparsegen._solvers import GradientSteps
-from sklearn_sparsegen._starts import Zeros
-from sklearn_sparsegen._training import AlphaSchedule, train_epoch
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._inference.model import Model
+from sklearn_sparsegen._inference.solvers import GradientSteps
+from sklearn_sparsegen._inference.starts import Zeros
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.linear_layers import row_multiple
+from sklearn_sparsegen._model.priors import SpikeSlab
+from sklearn_sparsegen._training.epoch import train_epoch
+from sklearn_sparsegen._training.schedules import AlphaSchedule
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
 pytestmark = short_fits
@@ -171,7 +167,7 @@ def test_order_of_the_rows_in_an_epoch(digits, shuffle, monkeypatch):
         orders.append(np.concatenate([rows for rows, _, _ in batches]))
         return train_epoch(model, batches, *args)
 
-    monkeypatch.setattr(_training, "train_epoch", record)
+    monkeypatch.setattr("sklearn_sparsegen._training.fit.train_epoch", record)
     Short(shuffle=shuffle, step_size=0.01).fit(digits)
     assert len(orders) == 6
     assert_array_equal(np.sort(orders), np.tile(np.arange(300), (6, 1)))
@@ -649,7 +645,9 @@ def test_samples_follow_the_model(digits):
 
 def test_score_does_not_depend_on_the_pieces(fitted, digits, monkeypatch):
     scores = fitted.score_samples(digits[:60])
-    monkeypatch.setattr("sklearn_sparsegen._laplace._PIECE_BYTES", 3 * 64 * 10 * 8)
+    monkeypatch.setattr(
+        "sklearn_sparsegen._model.laplace._PIECE_BYTES", 3 * 64 * 10 * 8
+    )
     assert_allclose(fitted.score_samples(digits[:60]), scores, rtol=1e-12)
 
 

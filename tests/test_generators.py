@@ -9,13 +9,13 @@ from scipy import signal
 from torch import nn
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._generators import (
+from sklearn_sparsegen._model.generators import (
     build_generator,
     check_generator,
     convolutional_generator,
     mlp_generator,
 )
-from sklearn_sparsegen._random import SeededRandomness
+from sklearn_sparsegen._utils.random import SeededRandomness
 from sklearn_sparsegen.baselines import TopKEncoder, VAEEncoder, VSCEncoder
 
 

@@ -9,12 +9,12 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, stats
 
-from sklearn_sparsegen._energy import DataTerm
-from sklearn_sparsegen._generators import build_generator, mlp_generator
-from sklearn_sparsegen._laplace import laplace_log_likelihood
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._priors import SpikeSlab
-from sklearn_sparsegen._solvers import GradientSteps, stable_step_size
+from sklearn_sparsegen._inference.solvers import GradientSteps, stable_step_size
+from sklearn_sparsegen._model.energy import DataTerm
+from sklearn_sparsegen._model.generators import build_generator, mlp_generator
+from sklearn_sparsegen._model.laplace import laplace_log_likelihood
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.priors import SpikeSlab
 
 
 def make_problem(sizes, *, alpha=0.1, n=7, k=4, d=12, sigma=0.3, seed=0, **kwargs):

@@ -11,12 +11,12 @@ from scipy import integrate, stats
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._laplace import Hessian, laplace_log_likelihood
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._model import Model
-from sklearn_sparsegen._priors import PointSpikeSlab
-from sklearn_sparsegen._solvers import GradientSteps
-from sklearn_sparsegen._starts import Zeros
+from sklearn_sparsegen._inference.model import Model
+from sklearn_sparsegen._inference.solvers import GradientSteps
+from sklearn_sparsegen._inference.starts import Zeros
+from sklearn_sparsegen._model.laplace import Hessian, laplace_log_likelihood
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.priors import PointSpikeSlab
 
 SIGMA = 0.5
 

@@ -9,7 +9,7 @@ from scipy import special, stats
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
-from sklearn_sparsegen._likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
 
 pytestmark = short_fits
 

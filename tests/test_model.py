@@ -8,14 +8,15 @@ from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._generators import build_generator, mlp_generator
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._model import Model
-from sklearn_sparsegen._priors import Exponential, PointSpikeSlab, SpikeSlab
-from sklearn_sparsegen._proximal import ProximalQuasiNewton, StiffestDirection
-from sklearn_sparsegen._solvers import GradientSteps
-from sklearn_sparsegen._starts import Zeros
-from sklearn_sparsegen._training import AlphaSchedule, loss_has_converged, train_epoch
+from sklearn_sparsegen._inference.model import Model
+from sklearn_sparsegen._inference.proximal import ProximalQuasiNewton, StiffestDirection
+from sklearn_sparsegen._inference.solvers import GradientSteps
+from sklearn_sparsegen._inference.starts import Zeros
+from sklearn_sparsegen._model.generators import build_generator, mlp_generator
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.priors import Exponential, PointSpikeSlab, SpikeSlab
+from sklearn_sparsegen._training.epoch import train_epoch
+from sklearn_sparsegen._training.schedules import AlphaSchedule, loss_has_converged
 
 pytestmark = short_fits
 
@@ -105,7 +106,7 @@ def test_when_the_encoder_draws_the_spike_anew(digits, solver, spike_scale, redr
 def test_a_code_of_several_pieces_is_that_of_each(x, monkeypatch):
     model = make_model(SpikeSlab(0.2))
     whole = model.infer(x)
-    monkeypatch.setattr("sklearn_sparsegen._model._CPU_ROWS", 8)
+    monkeypatch.setattr("sklearn_sparsegen._inference.model._CPU_ROWS", 8)
     pieces = model.infer(x)
     for name in ("z", "energy", "not_converged"):
         assert_allclose(getattr(pieces, name), getattr(whole, name), atol=1e-9)

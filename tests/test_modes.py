@@ -12,9 +12,9 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _data, baselines
-from sklearn_sparsegen._arrays import empty_tensor
-from sklearn_sparsegen._precision import cholesky, double
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._data.arrays import empty_tensor
+from sklearn_sparsegen._utils.precision import cholesky, double
 
 pytestmark = [
     short_fits,
@@ -129,13 +129,16 @@ def test_float64_is_used_in_one_place(name, digits, monkeypatch):
     with Recorder() as recorder:
         list(results(encoder, X))
     assert recorder.names
-    modules = ["_training", "_starts", "_checks", "_laplace", "baselines._variational"]
+    modules = ["_training.epoch", "_training.fit", "_inference.memories"]
+    modules += ["_data.arrays", "_model.laplace", "baselines._variational"]
     for module in modules:
         path = f"sklearn_sparsegen.{module}.double"
         monkeypatch.setattr(path, lambda tensor: tensor.float())
     # The weights of rows are float64, and always on the CPU.
     like = torch.empty(0)
-    monkeypatch.setattr(_data._arrays, "empty_tensor", lambda *arguments: like)
+    monkeypatch.setattr(
+        "sklearn_sparsegen._data.rows.empty_tensor", lambda *arguments: like
+    )
     with Recorder() as recorder:
         codes = encoder.set_params(warm_start=True).fit(X).transform(X)
         encoder.inverse_transform(codes)
@@ -171,7 +174,7 @@ def test_errors_of_pytorch(error, expected, match, digits, monkeypatch):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("sklearn_sparsegen._model.Model.infer", fail)
+    monkeypatch.setattr("sklearn_sparsegen._inference.model.Model.infer", fail)
     for method in ("fit", "transform", "score_samples", "partial_fit"):
         with pytest.raises(expected, match=match):
             getattr(encoder, method)(digits)

@@ -27,7 +27,7 @@ from torch import nn
 
 import sklearn_sparsegen
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
-from sklearn_sparsegen._state import networks
+from sklearn_sparsegen._training.state import networks
 from sklearn_sparsegen.callbacks import Checkpoint, _checksum
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
@@ -244,9 +244,9 @@ def test_factory_that_changes_is_named(digits):
 )
 def test_another_major_version_warns(ours, saved, warns, digits, monkeypatch):
     encoder = clone(ENCODERS["main"]).fit(digits)
-    monkeypatch.setattr("sklearn_sparsegen._state.__version__", saved)
+    monkeypatch.setattr("sklearn_sparsegen._training.state.__version__", saved)
     data = pickle.dumps(encoder)
-    monkeypatch.setattr("sklearn_sparsegen._state.__version__", ours)
+    monkeypatch.setattr("sklearn_sparsegen._training.state.__version__", ours)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loaded = pickle.loads(data)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate, optimize, stats
 from scipy.special import logsumexp
 
-from sklearn_sparsegen._priors import PointSpikeSlab, SpikeSlab
+from sklearn_sparsegen._model.priors import PointSpikeSlab, SpikeSlab
 
 ALPHAS = [0.0, 1e-6, 0.01, 0.5, 0.967, 1 - 1e-9, 1.0]
 SCALES = [(1.0, 0.1), (1.0, 1e-3), (2.0, math.sqrt(0.1)), (1.0, 0.999)]

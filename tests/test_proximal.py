@@ -12,19 +12,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import optimize, stats
 from torch import nn
 
-from sklearn_sparsegen._energy import Autograd, DataTerm, stiffest_direction
-from sklearn_sparsegen._generators import build_generator, mlp_generator
-from sklearn_sparsegen._laplace import laplace_log_likelihood
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._linear_layers import LinearLayers, forward
-from sklearn_sparsegen._priors import Exponential, PointSpikeSlab, SpikeSlab
-from sklearn_sparsegen._proximal import (
+from sklearn_sparsegen._inference.proximal import (
     _is_lower,
     _quasi_newton_step,
     _violation,
     proximal_steps,
 )
-from sklearn_sparsegen._solvers import GradientSteps
+from sklearn_sparsegen._inference.solvers import GradientSteps
+from sklearn_sparsegen._model.energy import Autograd, DataTerm, stiffest_direction
+from sklearn_sparsegen._model.generators import build_generator, mlp_generator
+from sklearn_sparsegen._model.laplace import laplace_log_likelihood
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.linear_layers import LinearLayers, forward
+from sklearn_sparsegen._model.priors import Exponential, PointSpikeSlab, SpikeSlab
 
 SIGMA = 0.3
 

@@ -11,17 +11,18 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, _data, baselines
-from sklearn_sparsegen._energy import Autograd, jacobian
-from sklearn_sparsegen._generators import (
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._data.rows import Rows
+from sklearn_sparsegen._inference.memories import CodeMoments
+from sklearn_sparsegen._model.energy import Autograd, jacobian
+from sklearn_sparsegen._model.generators import (
     Rescale,
     build_generator,
     convolutional_generator,
     mlp_generator,
 )
-from sklearn_sparsegen._linear_layers import LinearLayers, forward, linear_layers
-from sklearn_sparsegen._scale import fix_slopes, slopes_at_zero
-from sklearn_sparsegen._starts import CodeMoments
+from sklearn_sparsegen._model.linear_layers import LinearLayers, forward, linear_layers
+from sklearn_sparsegen._model.scale import fix_slopes, slopes_at_zero
 
 pytestmark = short_fits
 
@@ -50,8 +51,8 @@ def test_moments_in_pieces(n_rows, monkeypatch, rng):
     X = rng.normal(5, 3, size=(40, 7))
     X[rng.uniform(size=X.shape) < 0.3] = np.nan
     X[:, 6] = np.nan
-    monkeypatch.setattr(_data, "_PIECE_BYTES", 8 * 7 * n_rows)
-    mean, variance, observed = _data.Rows(X).moments()
+    monkeypatch.setattr("sklearn_sparsegen._data.rows._PIECE_BYTES", 8 * 7 * n_rows)
+    mean, variance, observed = Rows(X).moments()
     assert_allclose(mean[:6], np.nanmean(X[:, :6], axis=0))
     assert_allclose(variance[:6], np.nanvar(X[:, :6], axis=0))
     assert_array_equal((mean[6], variance[6]), (0, 0))
@@ -171,9 +172,9 @@ def test_fast_path_with_a_rescaled_output(sizes, output_activation, rng):
 
 @pytest.mark.parametrize("convolutional", [False, True])
 def test_slopes_and_how_they_are_made_equal(convolutional, rng, monkeypatch):
-    monkeypatch.setattr("sklearn_sparsegen._scale._JACOBIAN_ROWS", 5)
+    monkeypatch.setattr("sklearn_sparsegen._model.scale._JACOBIAN_ROWS", 5)
     # The small part of the mean variance does not scale with each component.
-    monkeypatch.setattr("sklearn_sparsegen._starts._RIDGE", 1e-14)
+    monkeypatch.setattr("sklearn_sparsegen._inference.starts._RIDGE", 1e-14)
     images = functools.partial(
         convolutional_generator, image_shape=(4, 4), channels=(3, 2)
     )

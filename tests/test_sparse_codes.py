@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_sparsegen import SparseGeneratorEncoder, _model
-from sklearn_sparsegen._state import networks
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._training.state import networks
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
@@ -141,7 +141,7 @@ def test_steps_that_do_not_reach_tol_give_a_warning(encoders, digits, monkeypatc
     message = str(caught[0].message)
     first = int(message.split("(")[1].split(",")[0])
     # The row is the first of a second batch, after rows of which nothing is observed.
-    monkeypatch.setattr(_model, "_CPU_ROWS", 32)
+    monkeypatch.setattr("sklearn_sparsegen._inference.model._CPU_ROWS", 32)
     X = np.concatenate([np.full((32, 64), np.nan), digits[first : first + 1]])
     with pytest.warns(ConvergenceWarning, match=r"1 of 33 rows \(32\)"):
         encoder.transform(X)

@@ -10,18 +10,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._energy import DataTerm
-from sklearn_sparsegen._likelihoods import NormalLikelihood
-from sklearn_sparsegen._priors import PointSpikeSlab, SpikeSlab
-from sklearn_sparsegen._starts import (
+from sklearn_sparsegen._inference.memories import Chains, CodeMoments
+from sklearn_sparsegen._inference.starts import (
     _FADING,
-    Chains,
-    CodeMoments,
     Linear,
     PriorDraw,
     StandardNormal,
     Zeros,
 )
+from sklearn_sparsegen._model.energy import DataTerm
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.priors import PointSpikeSlab, SpikeSlab
 
 pytestmark = short_fits
 

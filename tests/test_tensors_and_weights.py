@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import has_fit_parameter
 from test_data import ENCODERS, SMALL, each_encoder
 
-from sklearn_sparsegen import SparseGeneratorEncoder, _fitting
-from sklearn_sparsegen._random import derive_seed, draw_seed
+from sklearn_sparsegen import SparseGeneratorEncoder
+from sklearn_sparsegen._utils.random import derive_seed, draw_seed
 from sklearn_sparsegen.callbacks import Checkpoint
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
@@ -382,7 +382,8 @@ def losses_of_held_out_rows(monkeypatch):
     """Prescribe them: the least is that of the third epoch, or of the first."""
     losses = [1.0, 5.0, 2.0, 3.0, 4.0, 2.0, 6.0, 3.0]
     monkeypatch.setattr(
-        _fitting, "_validation_loss", lambda encoder, data: losses[encoder.n_iter_]
+        "sklearn_sparsegen._training.fit._validation_loss",
+        lambda encoder, data: losses[encoder.n_iter_],
     )
 
 
@@ -448,7 +449,9 @@ def test_a_fit_that_is_interrupted_still_knows_the_best_weights(
 
 
 def test_a_loss_of_held_out_rows_that_is_not_finite(digits, monkeypatch):
-    monkeypatch.setattr(_fitting, "_validation_loss", lambda *arguments: np.nan)
+    monkeypatch.setattr(
+        "sklearn_sparsegen._training.fit._validation_loss", lambda *arguments: np.nan
+    )
     encoder = clone(ENCODERS["main"]).set_params(early_stopping=True)
     with pytest.raises(ValueError, match="Training diverged in epoch 1"):
         encoder.fit(digits)
@@ -468,7 +471,8 @@ def test_a_warm_start_holds_out_the_same_rows(seed, digits, monkeypatch):
     """Rows that training has seen must not become rows to validate on."""
     seen = []
     monkeypatch.setattr(
-        _fitting, "_validation_loss", lambda _, data: seen.append(data.places) or 1.0
+        "sklearn_sparsegen._training.fit._validation_loss",
+        lambda _, data: seen.append(data.places) or 1.0,
     )
     encoder = clone(ENCODERS["main"]).set_params(
         early_stopping=True, warm_start=True, random_state=seed, max_iter=1

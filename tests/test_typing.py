@@ -20,14 +20,14 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn_sparsegen import (
     PAPER_SETTINGS,
     SparseGeneratorEncoder,
-    _generators,
-    _types,
     baselines,
     callbacks,
     datasets,
     metrics,
     plotting,
 )
+from sklearn_sparsegen._model.generators import ACTIVATIONS
+from sklearn_sparsegen._utils.types import Activation, ImageSet, ScorerName
 from sklearn_sparsegen.datasets import _images
 from sklearn_sparsegen.metrics import _scorer
 
@@ -136,9 +136,9 @@ def test_public_functions_have_type_hints():
 
 
 def test_texts_that_are_typed_are_those_that_are_accepted():
-    assert set(get_args(_types.Activation)) == _generators.ACTIVATIONS.keys()
-    assert set(get_args(_types.ImageSet)) == _images._IMAGE_SHAPES.keys()
-    assert set(get_args(_types.ScorerName)) == _scorer._FUNCTIONS.keys()
+    assert set(get_args(Activation)) == ACTIVATIONS.keys()
+    assert set(get_args(ImageSet)) == _images._IMAGE_SHAPES.keys()
+    assert set(get_args(ScorerName)) == _scorer._FUNCTIONS.keys()
 
 
 def test_package_says_that_it_is_typed():

@@ -2,20 +2,19 @@
 
 import numpy as np
 
-from .. import _messages
-from .._arrays import from_array_api, to_tensor
 from .._base import BaseEncoder
-from .._data import Rows
-from .._distributed import rank
-from .._docs import describe_like
+from .._data.arrays import from_array_api, to_tensor
+from .._data.rows import Rows
 from .._encoder import SparseGeneratorEncoder
-from .._mixins import PartialFitMixin, ScoreMixin
-from .._model import Model
-from .._parameters import COUNT, POSITIVE, parameter, parameters
-from .._priors import SpikeSlab
-from .._random import derive_seed, seeded_noise
-from .._solvers import GradientSteps
-from .._starts import Chains, StandardNormal
+from .._inference.memories import Chains
+from .._inference.model import Model
+from .._inference.solvers import GradientSteps
+from .._inference.starts import StandardNormal
+from .._model.priors import SpikeSlab
+from .._utils.distributed import rank
+from .._utils.docs import describe_like
+from .._utils.parameters import COUNT, POSITIVE, parameter, parameters
+from .._utils.random import derive_seed, seeded_noise
 
 
 def _langevin_model(encoder, X, n_steps, start, memory=None):
@@ -31,7 +30,7 @@ def _langevin_model(encoder, X, n_steps, start, memory=None):
 
 @describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
 @parameters
-class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
+class ShortRunEncoder(BaseEncoder):
     r"""Dense codes by short-run inference.
 
     The generator is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder`, and the
@@ -85,7 +84,7 @@ class ShortRunEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
 
 @describe_like(ShortRunEncoder)
 @parameters
-class ABPEncoder(ScoreMixin, BaseEncoder):
+class ABPEncoder(BaseEncoder):
     r"""Dense codes by alternating back-propagation.
 
     This is :class:`ShortRunEncoder`, except that each row of the training data has a
@@ -132,6 +131,7 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
     False
     """
 
+    _learns_from_parts = False
     _signal_to_noise = ShortRunEncoder._signal_to_noise
 
     n_steps: int = parameter(COUNT, default=30)
@@ -151,7 +151,10 @@ class ABPEncoder(ScoreMixin, BaseEncoder):
         like = next(self.generator_.parameters()).detach().cpu()
         codes = from_array_api(self.codes_)
         if not isinstance(X, Rows):
-            raise ValueError(_messages.NO_CHAINS)
+            raise ValueError(
+                "ABPEncoder keeps a chain for each row of X, which the rows of a "
+                "stream do not tell; pass X as an array, or use ShortRunEncoder."
+            )
         n_rows = X.X.shape[0]
         if codes.shape[0] != n_rows:  # other data than before: new chains
             seed = derive_seed(self._seed + rank(), "chains")

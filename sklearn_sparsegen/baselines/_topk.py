@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import torch
 
 from .._base import BaseEncoder
-from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
-from .._likelihoods import squared_error
-from .._linear_layers import forward, row_multiple
-from .._mixins import PartialFitMixin
-from .._parameters import COUNT, check_limit, parameter, parameters
-from .._solvers import Solution
-from .._types import Sizes
+from .._inference.solvers import Solution
+from .._model.likelihoods import squared_error
+from .._model.linear_layers import forward, row_multiple
+from .._utils.docs import describe_like
+from .._utils.parameters import COUNT, check_limit, parameter, parameters
+from .._utils.types import Sizes
 from ._variational import VariationalModel, build_recognition
 
 
@@ -100,7 +99,7 @@ def start_at_transpose(recognition, generator):
 
 @describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
 @parameters
-class TopKEncoder(PartialFitMixin, BaseEncoder):
+class TopKEncoder(BaseEncoder):
     r"""Non-negative codes of at most k active components, by a TopK autoencoder.
 
     A recognition network gives the code in one pass, and the k largest components are
@@ -166,6 +165,7 @@ class TopKEncoder(PartialFitMixin, BaseEncoder):
     7
     """
 
+    _can_sample = _can_score = False
     _infers_through_generator = False
     _codes_depend_on_sigma = False
 

@@ -3,14 +3,13 @@
 import functools
 
 from .._base import BaseEncoder
-from .._docs import describe_like
 from .._encoder import SparseGeneratorEncoder
-from .._mixins import PartialFitMixin, SampleMixin
-from .._model import Model
-from .._parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
-from .._priors import Exponential
-from .._proximal import ProximalQuasiNewton, StiffestDirection
-from .._starts import Zeros
+from .._inference.model import Model
+from .._inference.proximal import ProximalQuasiNewton, StiffestDirection
+from .._inference.starts import Zeros
+from .._model.priors import Exponential
+from .._utils.docs import describe_like
+from .._utils.parameters import COUNT, NON_NEGATIVE, POSITIVE, parameter, parameters
 
 
 class VarianceHinge:
@@ -48,7 +47,7 @@ class VarianceHinge:
 
 @describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
 @parameters
-class VarianceSparseEncoder(PartialFitMixin, SampleMixin, BaseEncoder):
+class VarianceSparseEncoder(BaseEncoder):
     r"""Non-negative sparse codes that a variance hinge keeps from collapsing.
 
     Codes minimise, by proximal steps through the generator [1]_,
@@ -106,6 +105,8 @@ class VarianceSparseEncoder(PartialFitMixin, SampleMixin, BaseEncoder):
     >>> bool((encoder.fit_transform(scale(load_wine().data)) >= 0).all())
     True
     """
+
+    _can_score = False
 
     rate: float = parameter(POSITIVE, default=3.0)
     variance_weight: float = parameter(NON_NEGATIVE, default=300.0)

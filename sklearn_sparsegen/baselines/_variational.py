@@ -7,20 +7,19 @@ from dataclasses import dataclass
 
 import torch
 
-from .. import _messages
-from .._arrays import layer_sizes
 from .._base import BaseEncoder
-from .._docs import describe_like
+from .._data.arrays import layer_sizes
 from .._encoder import SparseGeneratorEncoder
-from .._generators import Rescale, build_generator, mlp_generator
-from .._likelihoods import squared_error
-from .._linear_layers import forward
-from .._mixins import PartialFitMixin, ScoreMixin
-from .._parameters import NON_NEGATIVE, parameter, parameters
-from .._precision import double
-from .._priors import SpikeSlab
-from .._random import row_noise
-from .._solvers import Solution
+from .._inference.solvers import Solution
+from .._model.generators import Rescale, build_generator, mlp_generator
+from .._model.likelihoods import squared_error
+from .._model.linear_layers import forward
+from .._model.priors import SpikeSlab
+from .._utils.docs import describe_like
+from .._utils.parameters import NON_NEGATIVE, parameter, parameters
+from .._utils.precision import double
+from .._utils.random import row_noise
+from .._utils.warn import first_of
 
 _N_DRAWS = 100  # of the likelihood estimate, for each row
 
@@ -61,8 +60,10 @@ class VariationalModel:
     def check(self, solution, rows):
         (failed,) = (~solution.z.isfinite().all(1)).nonzero(as_tuple=True)
         if len(failed):
-            rows = _messages.first_of([rows[i] for i in failed])
-            raise ValueError(_messages.CODES_NOT_FINITE.format(rows=rows))
+            rows = first_of([rows[i] for i in failed])
+            raise ValueError(
+                f"The codes of rows {rows} of X are not finite; rescale X."
+            )
 
     def loss(self, x, rows, weights, draw):
         """Return the negative evidence lower bound at one draw from the posterior."""
@@ -149,7 +150,7 @@ class NormalPosterior:
     without=("alpha_", "code_moments_", "n_active_curve_", "component_frequency_"),
 )
 @parameters
-class VAEEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
+class VAEEncoder(BaseEncoder):
     r"""Dense codes by a variational autoencoder.
 
     The generator is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder`, and the

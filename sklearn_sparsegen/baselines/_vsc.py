@@ -8,14 +8,13 @@ from numbers import Real
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.utils._param_validation import Interval
 
-from .._arrays import to_tensor
 from .._base import BaseEncoder
-from .._docs import describe_like
-from .._mixins import PartialFitMixin, ScoreMixin
-from .._parameters import COUNT, COUNT_OR_ZERO, parameter, parameters
-from .._priors import PointSpikeSlab
+from .._data.arrays import to_tensor
+from .._model.priors import PointSpikeSlab
+from .._utils.compat import Interval
+from .._utils.docs import describe_like
+from .._utils.parameters import COUNT, COUNT_OR_ZERO, parameter, parameters
 from ._variational import (
     NormalPosterior,
     VAEEncoder,
@@ -142,7 +141,7 @@ class PseudoInputPrior:
 
 @describe_like(VAEEncoder)
 @parameters
-class VSCEncoder(PartialFitMixin, ScoreMixin, BaseEncoder):
+class VSCEncoder(BaseEncoder):
     r"""Sparse codes by variational sparse coding.
 
     The prior is that of :class:`~sklearn_sparsegen.SparseGeneratorEncoder` with

@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
-from .._files import written_in_one_step
-from .._types import ImageSet
+from .._utils.files import written_in_one_step
+from .._utils.types import ImageSet
 from ._official_files import read_official_files
 from ._openml import OPENML_SETS, fetch_from_openml
 

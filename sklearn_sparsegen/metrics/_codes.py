@@ -10,9 +10,10 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import assert_all_finite, column_or_1d, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._parameters import NON_NEGATIVE
-from .._types import Matrix
-from ._validation import as_numpy, checked_rows, checks_parameters
+from .._data.arrays import as_numpy
+from .._data.validation import checked_rows
+from .._utils.parameters import NON_NEGATIVE, checks_parameters
+from .._utils.types import Matrix
 
 _PIECE_ROWS = 1000  # rows of sparse codes that become dense at once
 

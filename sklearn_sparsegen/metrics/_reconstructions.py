@@ -9,11 +9,11 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils._param_validation import Interval
 
-from .._parameters import ANY_POSITIVE
-from .._types import ImageShape, Matrix
-from ._validation import checked_rows, checks_parameters
+from .._data.validation import checked_rows
+from .._utils.compat import Interval
+from .._utils.parameters import ANY_POSITIVE, checks_parameters
+from .._utils.types import ImageShape, Matrix
 
 
 class _OddNumbers(Interval):

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.utils._param_validation import validate_parameter_constraints
 
-from .._messages import warn
-from .._types import Matrix, ScorerName
+from .._data.validation import checked_rows
+from .._utils.compat import validate_parameter_constraints
+from .._utils.types import Matrix, ScorerName
+from .._utils.warn import warn
 from ._codes import (
     active_codes,
     class_information,
@@ -25,7 +26,6 @@ from ._reconstructions import (
     reconstruction_error,
     structural_similarity,
 )
-from ._validation import checked_rows
 
 # The sign of a score whose name begins with "neg_" is changed, so that more is better.
 _OF_RECONSTRUCTIONS: dict[str, Callable] = {

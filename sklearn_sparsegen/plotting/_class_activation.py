@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._types import Matrix
+from .._data.arrays import as_numpy
+from .._utils.types import Matrix
 from ..metrics import class_activation, class_information
-from ..metrics._validation import as_numpy
 from ._shared import canvas_of_one, infer, share_active, table
 
 if TYPE_CHECKING:

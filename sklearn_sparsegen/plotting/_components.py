@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._docs import describe_like
-from .._types import ImageShape, Matrix
+from .._utils.docs import describe_like
+from .._utils.types import ImageShape, Matrix
 from ._shared import (
     RowDisplay,
     as_rows,

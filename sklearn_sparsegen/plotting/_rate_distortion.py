@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._messages import warn
-from .._types import Matrix
-from ._shared import (
-    as_rows,
-    canvas_of_one,
-    generate,
-    infer,
-    last_step,
-    strip,
-    table,
-)
+from .._utils.types import Matrix
+from .._utils.warn import warn
+from ._shared import as_rows, canvas_of_one, generate, infer, last_step, strip, table
 
 if TYPE_CHECKING:
     import pandas

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
-from .._docs import describe_like
-from .._types import ImageShape, Matrix
+from .._utils.docs import describe_like
+from .._utils.types import ImageShape, Matrix
 from ..metrics import active_codes
 from ._shared import (
     DEVIATIONS,

@@ -19,9 +19,9 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
-from .._parameters import check_count
-from .._types import ImageShape
-from ..metrics._validation import checked_rows
+from .._data.validation import checked_rows
+from .._utils.parameters import check_count
+from .._utils.types import ImageShape
 
 NOT_OBSERVED = "#e60ab4"  # a colour that neither grey nor most colour images have
 DEVIATIONS = "standard deviations from the mean"

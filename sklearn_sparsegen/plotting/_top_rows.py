@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._docs import describe_like
-from .._parameters import check_count
-from .._types import ImageShape, Matrix
+from .._utils.docs import describe_like
+from .._utils.parameters import check_count
+from .._utils.types import ImageShape, Matrix
 from ._shared import (
     DEVIATIONS,
     RowDisplay,

@@ -18,7 +18,7 @@ from cuda_graph import CUDAGraph
 from inference import SETTINGS, infer_by_plain_autograd, ratios
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._energy import DataTerm
+from sklearn_sparsegen._model.energy import DataTerm
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 

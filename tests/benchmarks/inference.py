@@ -21,8 +21,8 @@ from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._generators import mlp_generator
-from sklearn_sparsegen._priors import SpikeSlab
+from sklearn_sparsegen._model.generators import mlp_generator
+from sklearn_sparsegen._model.priors import SpikeSlab
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 

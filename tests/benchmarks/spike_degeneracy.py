@@ -21,7 +21,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
-from sklearn_sparsegen._priors import SpikeSlab
+from sklearn_sparsegen._model.priors import SpikeSlab
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import active_codes, peak_signal_noise_ratio
 

@@ -5,9 +5,9 @@ import math
 import torch
 from sklearn.utils import gen_batches
 
-from ._energy import jacobian
-from ._generators import copy_module
-from ._precision import cholesky, double
+from .._utils.precision import cholesky, double
+from .energy import jacobian
+from .generators import copy_module
 
 _PIECE_BYTES = 2**27  # upper bound of the memory for the Jacobians of some rows
 

@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import torch
 
-from ._arrays import to_array
+from .._data.arrays import to_array
 
 _LIBRARIES = "builtins", "torch", "numpy", "scipy", "sklearn", "sklearn_sparsegen"
 

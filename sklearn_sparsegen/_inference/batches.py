@@ -1,11 +1,13 @@
 """Inference of the codes of data, batch by batch."""
 
-import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 
-from . import _messages
-from ._arrays import inference_batch_size, pad_rows, to_array
+from .._utils.warn import warn_of_convergence
+
+
+def inference_batch_size(batch_size):
+    """Return the rows of a batch in inference; codes do not depend on it."""
+    return 500 if batch_size == "auto" else int(batch_size)
 
 
 def infer_batches(model, data, batch_size, refinement=None):
@@ -19,7 +21,7 @@ def infer_batches(model, data, batch_size, refinement=None):
     for x in data.batches(n_rows, next(model.generator.parameters())):
         n = len(x)
         # The rounding of a row must not depend on the number of rows beside it.
-        padded = pad_rows(x, multiple) if n % multiple else x
+        padded = _pad_rows(x, multiple) if n % multiple else x
         solution = model.infer(padded)
         model.check(solution[:n], range(n_seen, n_seen + n))
         outcomes = [(model.solver, solution)]
@@ -27,7 +29,7 @@ def infer_batches(model, data, batch_size, refinement=None):
             solution = refinement.refine(padded, solution, model)
             outcomes.append((refinement.solver, solution))
         for solver, outcome in outcomes:
-            (rows,) = np.nonzero(to_array(outcome.not_converged[:n]))
+            (rows,) = outcome.not_converged[:n].cpu().nonzero(as_tuple=True)
             if len(rows):
                 some = outcome.z[rows[:20]]  # enough for the message
                 failed.setdefault(solver, []).append((n_seen + rows, some))
@@ -35,6 +37,10 @@ def infer_batches(model, data, batch_size, refinement=None):
         yield x, solution[:n]
     for solver, parts in failed.items():
         rows, codes = zip(*parts, strict=True)
-        rows = np.unique(np.concatenate(rows))
-        message = solver.explain(torch.cat(codes), rows, n_seen, model)
-        _messages.warn(message, ConvergenceWarning)
+        rows = torch.cat(rows).unique().tolist()
+        warn_of_convergence([solver.explain(torch.cat(codes), rows, n_seen, model)])
+
+
+def _pad_rows(x, multiple):
+    """Repeat the last row of the tensor `x` until its length is a multiple."""
+    return torch.cat([x, x[-1:].expand(-len(x) % multiple, -1)])

@@ -9,13 +9,18 @@ import math
 import numpy as np
 import torch
 
-from . import _arrays, _generators, _messages, _training
-from ._checks import check_processes, check_result, check_scale, check_sigma
-from ._distributed import add, from_first, gather, n_processes, rank
-from ._precision import double
-from ._random import derive_seed, draw_seed, seeded_noise
-from ._scale import output_map
-from ._state import (
+from .._data.arrays import empty_tensor, resolve_device, to_array
+from .._inference.batches import inference_batch_size
+from .._model.generators import Rescale
+from .._model.scale import output_map
+from .._utils.distributed import add, from_first, gather, n_processes, rank
+from .._utils.precision import double
+from .._utils.random import derive_seed, draw_seed, seeded_noise
+from .._utils.warn import warn
+from .checks import check_processes, check_result, check_scale, check_sigma
+from .epoch import make_optimizer, train_epoch, weights_are_finite
+from .schedules import loss_has_converged
+from .state import (
     check_fixed,
     copy_of_networks,
     fixed_values,
@@ -61,13 +66,16 @@ def begin(encoder, data, continues):
         _initialise(encoder, data)
     is_sigmoid = encoder.output_activation_ == "sigmoid" and encoder._generator_is_ours
     if is_sigmoid and not data.is_in_unit_interval():
-        _messages.warn(_messages.SIGMOID_CANNOT_REACH)
+        warn(
+            "output_activation='sigmoid' cannot reach the values of X outside [0, 1]; "
+            "rescale X, or use output_activation='identity'."
+        )
     return data, held_out
 
 
 def _move(encoder):
     """Put the networks on `device`, which may have changed since the last epoch."""
-    like = _arrays.empty_tensor("float32", _arrays.resolve_device(encoder.device))
+    like = empty_tensor("float32", resolve_device(encoder.device))
     if next(encoder.generator_.parameters()).device == like.device:
         return
     for network in networks(encoder).values():
@@ -98,7 +106,7 @@ def _initialise(encoder, data):
     # The mean squared distance of a row from the mean, where it is observed.
     encoder._data_variance = float(variance @ observed)
     _set_sigma(encoder, data)
-    like = _arrays.empty_tensor(dtype, _arrays.resolve_device(encoder.device))
+    like = empty_tensor(dtype, resolve_device(encoder.device))
     rescale = output_map(mean, variance, encoder.output_activation_)
     built = encoder._build(rescale, like, data)
     vars(encoder).update(built)
@@ -106,8 +114,8 @@ def _initialise(encoder, data):
         name for name, value in built.items() if isinstance(value, torch.nn.Module)
     ]
     modules = encoder.generator_.modules()
-    encoder._is_rescaled = any(isinstance(m, _generators.Rescale) for m in modules)
-    encoder._optimizer = _training.make_optimizer(networks(encoder).values())
+    encoder._is_rescaled = any(isinstance(m, Rescale) for m in modules)
+    encoder._optimizer = make_optimizer(networks(encoder).values())
     encoder.n_iter_ = 0
     encoder.loss_curve_ = []
     for name in ("n_active_curve_", "validation_loss_curve_"):
@@ -138,7 +146,7 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
         is_best = len(watched) > 0 and np.argmin(watched) == len(watched) - 1
         if held_out is not None and is_best:
             encoder._best = copy_of_networks(encoder)
-        converged = tol is not None and _training.loss_has_converged(
+        converged = tol is not None and loss_has_converged(
             watched, tol, int(encoder.n_iter_no_change)
         )
         # A callback gets a copy of the encoder, and a copy has networks of its own.
@@ -151,11 +159,16 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
             encoder._best = None
         encoder._epochs_left = 0
         if left:
-            message = _messages.SCHEDULE_NOT_FINISHED
-            messages.append(message.format(n_epochs=encoder.n_iter_, left=left))
+            messages.append(
+                f"fit ended after {encoder.n_iter_} epochs, but {left}; increase "
+                "max_iter."
+            )
         elif not (stop or tol is None or converged):
-            message = _messages.LOSS_STILL_FALLS
-            messages.append(message.format(max_iter=encoder.max_iter, tol=tol))
+            messages.append(
+                f"fit ended at max_iter={encoder.max_iter} epochs before the loss "
+                f"converged to tol={tol}; increase either, or set tol=None to train "
+                "for max_iter epochs without a test."
+            )
         encoder._fit_warnings = messages + check_result(encoder, data, figures, losses)
     return encoder._fit_warnings
 
@@ -174,9 +187,9 @@ def run_epoch(encoder, data, schedule, held_out=None):
     if n_processes() > 1:
         seed = *seed, rank()
     draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
-    figures, rising = _training.train_epoch(model, batches, optimizer, draw)
+    figures, rising = train_epoch(model, batches, optimizer, draw)
     active = figures.get("active")
-    figures = {name: _arrays.to_array(value) for name, value in figures.items()}
+    figures = {name: to_array(value) for name, value in figures.items()}
     modules = networks(encoder).values()
     shown, results = {"loss": float(figures["loss"])}, {"n_iter_": epoch}
     if "active" in figures:
@@ -185,8 +198,11 @@ def run_epoch(encoder, data, schedule, held_out=None):
     if held_out is not None:
         shown["validation_loss"] = _validation_loss(encoder, held_out)
     is_finite = all(map(math.isfinite, shown.values()))
-    if not (is_finite and _training.weights_are_finite(modules)):
-        raise ValueError(_messages.LOSS_NOT_FINITE.format(epoch=epoch))
+    if not (is_finite and weights_are_finite(modules)):
+        raise ValueError(
+            f"Training diverged in epoch {epoch}: the loss or a weight is not finite; "
+            "reduce learning_rate_init or rescale X."
+        )
     for name, value in shown.items():
         curve = f"{name}_curve_"
         results[curve] = [*getattr(encoder, curve, []), value]
@@ -212,7 +228,7 @@ def _validation_loss(encoder, data):
     like = next(encoder.generator_.parameters())
     draw = seeded_noise(derive_seed(encoder._seed, "validation"), like)
     total = 0.0
-    size = _arrays.inference_batch_size(encoder.batch_size)
+    size = inference_batch_size(encoder.batch_size)
     for rows, x, weights in data.training_batches(size, like, None, 0):
         _, figures, _ = model.loss(x, rows, weights, draw)
         losses = double(figures["loss"])

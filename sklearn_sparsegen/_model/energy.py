@@ -12,7 +12,7 @@ from contextlib import nullcontext
 
 import torch
 
-from ._linear_layers import LinearLayers, linear_layers, row_multiple
+from .linear_layers import LinearLayers, linear_layers, row_multiple
 
 _TINY = 1e-30  # keeps 0 / 0 finite
 

@@ -8,8 +8,6 @@ from typing import TypeVar, cast
 
 import torch
 
-from . import _messages
-
 _F = TypeVar("_F", bound=Callable)
 _AUTOCAST = "cpu", "cuda", "mps", "xpu"
 # PyTorch has no type of its own for these errors of a CPU.
@@ -42,7 +40,8 @@ def in_default_modes(method: _F) -> _F:
             except RuntimeError as error:
                 if _NO_MEMORY.search(str(error)):
                     raise MemoryError(
-                        _messages.NO_MEMORY.format(error=error)
+                        "Too little memory; reduce n_components, hidden_layer_sizes or "
+                        f"batch_size. PyTorch says: {error}"
                     ) from error
                 raise
 

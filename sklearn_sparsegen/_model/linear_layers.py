@@ -10,7 +10,8 @@ import math
 import torch
 from torch import nn
 
-from ._generators import Rescale
+from .._utils.compat import fast_linear, has_hooks
+from .generators import Rescale
 
 _VECTOR = 32  # upper bound of the entries that one vector instruction handles
 
@@ -45,7 +46,7 @@ def linear(z, weight, bias):
     number of values apart, so they are kept an even number apart.
     """
     if z.is_cpu and z.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(z, weight, bias, "none", [], "")
+        return fast_linear(z, weight, bias)
     if not z.is_cpu or z.dtype != torch.float64:
         return nn.functional.linear(z, weight, bias)
     if z.stride(0) % 2 and z.stride(1) == 1:  # not a transposed matrix
@@ -82,7 +83,7 @@ class _Linear(torch.autograd.Function):
 
 def forward(network, z):
     """Return `network(z)` for autograd, with the fast products where they apply."""
-    if type(network) is not nn.Sequential or _has_hooks(network):
+    if type(network) is not nn.Sequential or _any_hooks(network):
         return network(z)
     for module in network:
         if type(module) is nn.Linear:
@@ -92,9 +93,9 @@ def forward(network, z):
     return z
 
 
-def _has_hooks(network):
+def _any_hooks(network):
     modules = (network, *network)
-    return any(m._forward_hooks or m._forward_pre_hooks for m in modules)
+    return any(map(has_hooks, modules))
 
 
 def linear_layers(network):
@@ -102,7 +103,7 @@ def linear_layers(network):
 
     None stands for a network that is not a plain sequence of these, or that has hooks.
     """
-    if type(network) is not nn.Sequential or _has_hooks(network):
+    if type(network) is not nn.Sequential or _any_hooks(network):
         return None
     layers = []
     for module in network:

@@ -1,13 +1,16 @@
 """Constructor parameters of encoders: name, default and valid values in one line."""
 
 import dataclasses
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, TypeVar, dataclass_transform, get_args
 
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from .compat import Interval, Options, StrOptions, validate_params
 
 _T = TypeVar("_T", bound=type)
+_F = TypeVar("_F", bound=Callable)
 
 
 class _NoFlag:
@@ -34,6 +37,11 @@ NON_NEGATIVE = _Numbers(Real, 0, 1e9, closed="both")
 ANY_POSITIVE = _Numbers(Real, 0, None, closed="neither")
 SHARE = _Numbers(Real, 0, 1, closed="both")
 OPEN_SHARE = _Numbers(Real, 0, 1, closed="neither")
+
+
+def checks_parameters(constraints: dict[str, list]) -> Callable[[_F], _F]:
+    """Return a decorator that checks the arguments of a function."""
+    return validate_params(constraints, prefer_skip_nested_validation=True)
 
 
 def check_count(value, name):

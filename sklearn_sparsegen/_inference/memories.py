@@ -1,8 +1,4 @@
-"""Starts: the codes at which inference begins.
-
-A start has `codes(x, rows, prior, draw)`, which returns codes of shape (n, k), or
-(1, k) for one code that all rows share. `rows` are the places of the rows of x in the
-training data, None in `transform`, and `draw()` returns standard normal values.
+"""Memories: what training remembers of the codes, for later starts of inference.
 
 A memory has `update(rows, z, output, weights)`, which training calls for each batch
 with its codes, what the generator makes of them, and the weights of its rows; and
@@ -10,75 +6,18 @@ with its codes, what the generator makes of them, and the weights of its rows; a
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import nn
 
-from ._distributed import add, gather, n_processes
-from ._likelihoods import difference
-from ._linear_layers import linear
-from ._precision import cholesky, double
+from .._model.likelihoods import difference
+from .._model.linear_layers import linear
+from .._utils.distributed import add, gather, n_processes
+from .._utils.precision import cholesky, double
 
 _FADING = 1 - 1 / 20  # factor of the weight of the batches before the last one
 _RIDGE = 1e-3  # part of the mean variance of the codes; keeps their covariance definite
 _TINY = 1e-30  # the same for codes that are all equal
-
-
-@dataclass(frozen=True)
-class Zeros:
-    """Inference starts at zero."""
-
-    n_components: int
-
-    def codes(self, x, rows, prior, draw):
-        return x.new_zeros(1, self.n_components)
-
-
-class StandardNormal:
-    """Inference starts at a draw from the standard normal distribution.
-
-    A step of length 0 makes it a code that the prior allows: one without negative
-    entries, or with a limited number of active ones.
-    """
-
-    def codes(self, x, rows, prior, draw):
-        z = draw()
-        return prior.prox(z, 0.0, z)[0]
-
-
-class PriorDraw:
-    """Inference starts at a draw from the prior."""
-
-    def codes(self, x, rows, prior, draw):
-        return prior.sample(draw)
-
-
-@dataclass
-class Linear:
-    """Inference starts at the codes under the affine map nearest to the generator.
-
-    The posterior under that map is normal. A proximal step of the prior thresholds its
-    mean, with its variances for the step sizes. In the first epoch, when there are no
-    moments, inference starts at zero.
-    """
-
-    moments: "CodeMoments"
-    sigma: float
-    n_components: int
-
-    @cached_property
-    def _posterior(self):
-        # For all batches of an epoch, while the moments go on.
-        return self.moments.posterior(self.sigma) if self.moments.n_rows else None
-
-    def codes(self, x, rows, prior, draw):
-        """Return a code for each row, or one code of zeros."""
-        if self._posterior is None:
-            return x.new_zeros(1, self.n_components)
-        mean, variance = self._posterior
-        z = mean(x)
-        return prior.prox(z, variance, z)[0]
 
 
 @dataclass

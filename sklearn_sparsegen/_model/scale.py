@@ -5,8 +5,8 @@ import math
 import torch
 from scipy.special import logit
 
-from ._energy import evaluate
-from ._generators import Rescale
+from .energy import evaluate
+from .generators import Rescale
 
 _JACOBIAN_ROWS = 512  # rows of a Jacobian that are computed at once
 _LEAST_MEAN = 0.01  # bound of the means that a sigmoid starts at, where it is not flat

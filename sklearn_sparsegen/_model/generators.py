@@ -9,7 +9,7 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from ._random import SeededRandomness
+from .._utils.random import SeededRandomness
 
 ACTIVATIONS = {
     "identity": nn.Identity,

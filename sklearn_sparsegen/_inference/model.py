@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from sklearn.utils import gen_batches
 
-from . import _messages
-from ._energy import DataTerm
-from ._laplace import laplace_log_likelihood
-from ._likelihoods import squared_error
-from ._linear_layers import forward, linear_layers, row_multiple
-from ._random import row_noise
-from ._scale import fix_slopes
-from ._solvers import Solution
+from .._model.energy import DataTerm
+from .._model.laplace import laplace_log_likelihood
+from .._model.likelihoods import squared_error
+from .._model.linear_layers import forward, linear_layers, row_multiple
+from .._model.scale import fix_slopes
+from .._utils.random import row_noise
+from .._utils.warn import first_of
+from .solvers import Solution
 
 _CPU_ROWS = 512  # enough for fast products, and few enough to stay in the cache
 
@@ -100,11 +100,9 @@ class Model:
         """
         diverged = ~solution.energy.isfinite()
         if diverged.any():
-            message = _messages.INFERENCE_DIVERGED.format(
-                rows=_messages.first_of([rows[i] for i in diverged.nonzero()[:, 0]]),
-                advice=self.solver.advice(solution.z[~diverged], self),
-            )
-            raise ValueError(message)
+            failed = first_of([rows[i] for i in diverged.nonzero()[:, 0]])
+            advice = self.solver.advice(solution.z[~diverged], self)
+            raise ValueError(f"Inference diverged for rows {failed} of X: {advice}")
 
     def loss(self, x, rows, weights, draw):
         """Return what training minimises: the data term at inferred codes (Eq. 8).

@@ -1,13 +1,11 @@
 """Training: one epoch of Algorithm 1, the schedule of alpha, and when to stop."""
 
 import itertools
-import math
-from dataclasses import dataclass
 
 import torch
 
-from ._distributed import add, average_gradients
-from ._precision import double
+from .._utils.distributed import add, average_gradients
+from .._utils.precision import double
 
 
 def make_optimizer(networks):
@@ -64,63 +62,3 @@ def train_epoch(model, batches, optimizer, draw):
     means = {name: total / all_weight for name, total in totals.items()}
     model.end_epoch(means, n_missed)
     return means, (all_places, torch.cat(all_codes))
-
-
-class ConstantSchedule:
-    """The schedule of an encoder in which nothing depends on the epoch.
-
-    `at(epoch)` returns the fitted attributes that an epoch trains with. `left(epoch)`
-    returns a sentence on what has not reached its end then, or "". Epochs count from 1.
-    """
-
-    def at(self, epoch):
-        return {}
-
-    def left(self, epoch):
-        return ""
-
-
-@dataclass(frozen=True)
-class AlphaSchedule:
-    """alpha falls by `decay` in each epoch, the first one included (Algorithm 1)."""
-
-    alpha_init: float
-    alpha: float
-    decay: float
-
-    def __post_init__(self):
-        if self.alpha_init < self.alpha:
-            raise ValueError(
-                f"alpha_init={self.alpha_init} must not be below alpha={self.alpha}: "
-                "the schedule lowers alpha."
-            )
-        if self.decay == 0 and self.alpha_init > self.alpha:
-            raise ValueError(
-                f"decay=0 never lowers alpha from alpha_init={self.alpha_init} to "
-                f"alpha={self.alpha}; set alpha_init=alpha for a constant alpha."
-            )
-
-    def at(self, epoch):
-        # Rounded, so that 30 epochs of 0.033 from 1 end at 0.01 exactly.
-        alpha = round(self.alpha_init - self.decay * epoch, 12)
-        return {"alpha_": float(max(self.alpha, alpha))}
-
-    def left(self, epoch):
-        """Return a sentence as long as alpha has not reached its end."""
-        alpha = self.at(epoch)["alpha_"]
-        if alpha == self.alpha:
-            return ""
-        return (
-            f"alpha_={alpha:.4g} has not come down to alpha={self.alpha} by "
-            f"decay={self.decay} per epoch"
-        )
-
-
-def loss_has_converged(losses, tol, n_epochs):
-    """Return whether none of the last losses is well below all losses before it.
-
-    "Well below" means by more than `tol` times its absolute value.
-    """
-    best = itertools.accumulate(losses, min, initial=math.inf)
-    fell = [loss < b - tol * abs(loss) for loss, b in zip(losses, best, strict=False)]
-    return len(losses) > 0 and not any(fell[-n_epochs:])

@@ -2,8 +2,6 @@
 
 import torch
 
-from . import _messages
-
 
 def double(tensor):
     """Return a tensor as float64, on the CPU if its device has no such type (MPS)."""
@@ -15,4 +13,7 @@ def cholesky(matrix):
     try:
         return torch.linalg.cholesky(matrix)
     except torch.linalg.LinAlgError as error:
-        raise ValueError(_messages.MATRIX_NOT_FINITE) from error
+        raise ValueError(
+            "The codes, or what the generator makes of them, are too large for the "
+            "type of X; reduce learning_rate_init, rescale X or increase sigma."
+        ) from error

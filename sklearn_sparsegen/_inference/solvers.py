@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
-from . import _messages
-from ._energy import stiffest_direction
+from .._model.energy import stiffest_direction
+from .._utils.warn import first_of
 
 
 @dataclass
@@ -57,7 +57,11 @@ class GradientSteps:
     @staticmethod
     def check(prior):
         if not prior.smooth:
-            raise ValueError(_messages.PRIOR_WITHOUT_GRADIENT)
+            raise ValueError(
+                "The gradient and langevin solvers need a prior with a gradient; under "
+                "spike_scale=0 or n_nonzero_coefs there is none. Use "
+                "solver='proximal', or a larger spike_scale."
+            )
 
     @torch.no_grad()
     def solve(self, term, z, prior, draw=None):
@@ -87,23 +91,23 @@ class GradientSteps:
         codes = torch.cat([z[:20], z.new_zeros(1, z.shape[1])])
         stable = stable_step_size(codes, model)
         if not 0 < stable < math.inf:
-            return _messages.SLOPE_NOT_FINITE
+            return (
+                "the slope of the generator is not finite there; reduce "
+                "learning_rate_init or rescale X."
+            )
         # Where the step is stable around z, it was too long elsewhere on the way.
         shorter = stable < self.step_size
-        limit = _messages.STABLE_STEP.format(stable=stable) if shorter else ""
-        return _messages.STEP_TOO_LONG.format(
-            step_size=self.step_size,
-            likelihood=model.likelihood,
-            limit=limit,
-            remedies=self.remedies,
+        limit = (f"; a step_size below {stable:.2g} is stable here") if shorter else ""
+        return (
+            f"step_size={self.step_size} is too long for {model.likelihood} and this "
+            f"generator{limit}. {self.remedies}"
         )
 
     def explain(self, z, rows, n_rows, model):
-        return _messages.ENERGY_ROSE.format(
-            n_failed=len(rows),
-            n_rows=n_rows,
-            rows=_messages.first_of(rows),
-            advice=self.advice(z, model),
+        return (
+            f"Inference did not converge: the energy of {len(rows)} of {n_rows} rows "
+            f"({first_of(rows)}) is higher than at the start; "
+            f"{self.advice(z, model)}"
         )
 
 

@@ -2,15 +2,13 @@
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 
-from . import _messages
-from ._arrays import resolve_device
-from ._describe import describe
-from ._distributed import devices, gather, n_processes
-from ._precision import double
-from ._scale import slopes_at_zero
-from ._solvers import GradientSteps, stable_step_size
+from .._data.arrays import resolve_device
+from .._inference.solvers import GradientSteps, stable_step_size
+from .._model.scale import slopes_at_zero
+from .._utils.distributed import devices, gather, n_processes
+from .._utils.warn import first_of, warn
+from .describe import describe
 
 _LAST_EPOCHS = 5  # the least of whose losses is compared with the losses before
 
@@ -21,7 +19,11 @@ def check_processes(encoder, data):
         return
     device = resolve_device(encoder.device).type
     if device not in devices():
-        raise ValueError(_messages.NO_BACKEND.format(device=device, devices=devices()))
+        raise ValueError(
+            f"device={device!r} cannot take part in this process group, which "
+            f"exchanges tensors of {devices()} alone; choose another device, or "
+            "init_process_group with a backend for it, such as 'cpu:gloo,cuda:nccl'."
+        )
     parts = encoder.get_params(deep=False)
     for name in ("device", "verbose"):
         del parts[name]
@@ -39,12 +41,9 @@ def check_processes(encoder, data):
         for name in parts:
             if first.get(name) != other.get(name):
                 raise ValueError(
-                    _messages.PROCESSES_DIFFER.format(
-                        name=name,
-                        first=first.get(name),
-                        number=number,
-                        other=other.get(name),
-                    )
+                    f"The processes of the group must fit the same model, but {name} "
+                    f"differs: {first.get(name)} in process 0, {other.get(name)} in "
+                    f"process {number}."
                 )
 
 
@@ -57,27 +56,46 @@ def check_scale(mean, variance, observed, dtype):
     """
     if not observed.all():
         columns = np.flatnonzero(observed == 0)
-        columns = _messages.first_of(columns)
-        _messages.warn(_messages.NEVER_OBSERVED.format(columns=columns))
+        columns = first_of(columns)
+        warn(
+            f"No value of the features {columns} of X is observed, so that nothing is "
+            "learned of them, and their reconstructions mean nothing; drop these "
+            "features."
+        )
     size, limit = np.sqrt(variance.sum()), _largest(dtype)
     if not size < limit or 0 < size < 1 / limit:
-        raise ValueError(_messages.SCALE_OUT_OF_RANGE.format(size=size, dtype=dtype))
+        raise ValueError(
+            f"The spread of X, {size:.3g}, is outside the range of {dtype}; rescale X."
+        )
     varies = variance > 0
     varying = variance[varies]
     if len(varying) and np.median(varying) < 1e-3 * varying.mean():
-        _messages.warn(_messages.UNEQUAL_VARIANCES)
+        warn(
+            "Most features of X have a standard deviation below a thirtieth of the "
+            "root of the mean variance, so that codes ignore them; scale X, for "
+            "example with sklearn.preprocessing.StandardScaler."
+        )
     rounding = np.finfo(dtype).eps * np.abs(mean[varies])
     if (rounding > 1e-3 * np.sqrt(variance.mean())).any():
-        _messages.warn(_messages.LARGE_OFFSET.format(dtype=dtype))
+        warn(
+            f"The mean of X is so large against its spread that rounding to {dtype} "
+            "changes the codes; subtract the mean first, or pass float64."
+        )
 
 
 def check_sigma(encoder, data):
     """Raise a ValueError if sigma is 0, or its square outside the range of floats."""
     sigma, dtype = encoder.sigma_, data.dtype
     if sigma == 0:
-        raise ValueError(_messages.NO_VARIANCE.format(n_samples=data.n_rows))
+        raise ValueError(
+            "sigma='auto' has no value, because the first training data do not vary "
+            f"(n_samples={data.n_rows}); pass more data, or a number for sigma."
+        )
     if not 1 / _largest(dtype) < sigma < _largest(dtype):
-        raise ValueError(_messages.SIGMA_OUT_OF_RANGE.format(sigma=sigma, dtype=dtype))
+        raise ValueError(
+            f"sigma={sigma:.3g} is outside the range of {dtype}; set another one, or "
+            "rescale X."
+        )
 
 
 def _largest(dtype):
@@ -97,35 +115,48 @@ def check_result(encoder, data, figures, losses):
         n_used = int((figures["active"] > 0).sum())
         starts_at_zero = figures["empty"] == 1 and encoder._infers_through_generator
         if starts_at_zero and not slopes_at_zero(encoder.generator_, k).any():
-            messages.append(_messages.NO_SLOPE)
+            messages.append(
+                "No row has an active code, because the output of the generator does "
+                "not change with the codes at z = 0; give its layers biases or more "
+                "units, or use init='normal'."
+            )
         elif figures["empty"] > 0.5:
-            message = _messages.EMPTY_CODES.format(
-                share=figures["empty"], advice=_advice(encoder, 0.5, rate)
+            message = (
+                f"{figures['empty']:.0%} of the training rows have no active code; "
+                f"{_advice(encoder, 0.5, rate)}."
             )
             messages.append(message)
         # As long as a schedule goes on, and without a spike, codes may be dense.
         elif share > 0.9 and losses and _alpha(encoder) < 0.5:
-            message = _messages.DENSE_CODES.format(
-                share=share, advice=_advice(encoder, 2.0, rate)
+            message = (
+                f"{share:.0%} of all codes are active; {_advice(encoder, 2.0, rate)}."
             )
             messages.append(message)
         elif n_used < k / 10:
-            message = _messages.UNUSED_COMPONENTS.format(
-                n_used=n_used, n_components=k, enough=max(2 * n_used, 1)
+            message = (
+                f"Only {n_used} of n_components={k} components were active in the last "
+                f"epoch; reduce n_components (try {max(2 * n_used, 1)})."
             )
             messages.append(message)
     _, variance, observed = data.moments()
     if figures["squared_error"] > variance @ observed > 0:
-        advice = _advice_on_steps(encoder) or _messages.TRAIN_BETTER.format(
-            max_iter=2 * encoder.max_iter, rate=rate
+        advice = _advice_on_steps(encoder) or (
+            f"increase max_iter (try {2 * encoder.max_iter}), or reduce "
+            f"learning_rate_init (try {rate:.2g})."
         )
-        messages.append(_messages.WORSE_THAN_MEAN.format(advice=advice))
+        messages.append(
+            "The reconstructions of the training data are worse than their mean; "
+            f"{advice}"
+        )
     if losses:
         # The least of several, because the loss of an epoch may be noisy.
         early, late = losses[:-_LAST_EPOCHS], losses[-_LAST_EPOCHS:]
         least, last = (min(early), min(late)) if early else (late[0], late[-1])
         if last > least + 0.01 * abs(least):
-            message = _messages.LOSS_GREW.format(least=least, last=last, rate=rate)
+            message = (
+                f"The loss grew from {least:.6g} to {last:.6g} while no schedule "
+                f"changed it; reduce learning_rate_init (try {rate:.2g})."
+            )
             messages.append(message)
     return messages
 
@@ -164,24 +195,3 @@ def _advice(encoder, factor, rate):
     if alpha < 0.5:
         advice += f" or {verbs[1]} alpha (try {alpha / factor or 0.05:.2g})"
     return advice
-
-
-def finite(tensor, dtype, n_before=0, device="cpu"):
-    """Return a tensor as float32 or float64, or raise unless all of it is finite.
-
-    `n_before` is the number of rows before these.
-    """
-    result = tensor.detach().to(device)
-    result = double(result) if dtype == np.float64 else result.float()
-    (failed,) = (~result.isfinite().reshape(len(result), -1).all(1)).nonzero(
-        as_tuple=True
-    )
-    if len(failed):
-        rows = _messages.first_of((failed + n_before).tolist())
-        raise ValueError(_messages.RESULT_NOT_FINITE.format(rows=rows))
-    return result
-
-
-def warn_of_convergence(messages):
-    for message in messages:
-        _messages.warn(message, ConvergenceWarning)

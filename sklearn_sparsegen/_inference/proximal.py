@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from . import _messages
-from ._energy import DataTerm, stiffest_direction
-from ._solvers import Solution
+from .._model.energy import DataTerm, stiffest_direction
+from .._utils.warn import first_of
+from .solvers import Solution
 
 _MAX_GROWTH = 10.0  # largest factor by which the step size grows after an accepted step
 _SHRINKAGE = 0.3  # factor of the step size after a rejected step
@@ -77,15 +77,14 @@ class ProximalQuasiNewton:
         return Solution(z, energy, (violation > tol) & (self.tol is not None))
 
     def advice(self, z, model):
-        return _messages.ENERGY_NOT_FINITE
+        return "the energy is not finite; rescale X, or increase sigma."
 
     def explain(self, z, rows, n_rows, model):
-        return _messages.TOLERANCE_NOT_REACHED.format(
-            n_steps=self.n_steps,
-            tol=self.tol,
-            n_failed=len(rows),
-            n_rows=n_rows,
-            rows=_messages.first_of(rows),
+        return (
+            f"Inference stopped after {self.n_steps} steps before it reached "
+            f"transform_tol={self.tol} for {len(rows)} of {n_rows} rows "
+            f"({first_of(rows)}); increase transform_n_steps or "
+            "transform_tol, or set transform_tol=None to take all steps without a test."
         )
 
 

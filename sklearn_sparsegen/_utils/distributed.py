@@ -16,8 +16,6 @@ from typing import TypeVar, cast
 import torch
 import torch.distributed as dist
 
-from . import _messages
-
 if dist.is_available():
     # The first optimiser imports this module, whose functions keep the process group of
     # that moment. Imported before there is one, it lets `destroy_process_group` end the
@@ -141,7 +139,7 @@ def _meet(error=None, number=0.0):
     text = texts[first].removesuffix(": ")
     is_interrupt = text.startswith("KeyboardInterrupt")
     kind = ProcessInterrupt if is_interrupt else ProcessError
-    raise kind(_messages.PROCESS_FAILED.format(rank=first, error=text))
+    raise kind(f"Process {first} of the group has failed: {text}")
 
 
 def devices():
@@ -165,7 +163,12 @@ def _exchange():
         raise
     except (RuntimeError, ValueError) as error:
         text = str(error).partition("\n")[0]
-        raise ProcessError(_messages.PROCESS_LOST.format(error=text)) from error
+        raise ProcessError(
+            "The processes of the group cannot reach each other: one has ended, or has "
+            "not called the same method within the timeout of the group. All processes "
+            "of a group must call it; look for the first error of any of them. PyTorch "
+            f"says: {text}"
+        ) from error
     finally:
         if is_main:
             # It is None where another language has set it.

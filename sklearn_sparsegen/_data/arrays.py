@@ -9,6 +9,9 @@ import torch
 from scipy import sparse
 from sklearn import get_config
 
+from .._utils.precision import double
+from .._utils.warn import first_of
+
 
 def resolve_device(device):
     """Return the `torch.device` that `device` names; "auto" prefers a CUDA GPU."""
@@ -43,11 +46,6 @@ def training_batch_size(batch_size, n_rows):
     return min(max(n_rows // 20, 8), 100) if batch_size == "auto" else int(batch_size)
 
 
-def inference_batch_size(batch_size):
-    """Return the rows of a batch in inference; codes do not depend on it."""
-    return 500 if batch_size == "auto" else int(batch_size)
-
-
 def to_tensor(array, like):
     """Copy an array or a tensor to a tensor."""
     if isinstance(array, torch.Tensor):
@@ -65,11 +63,6 @@ def empty_tensor(dtype, device):
     if torch.device(device).type == "mps" and np.dtype(dtype) == np.float64:
         raise ValueError("device='mps' has no float64; pass X as float32.")
     return torch.empty(0, dtype=getattr(torch, np.dtype(dtype).name), device=device)
-
-
-def pad_rows(x, multiple):
-    """Repeat the last row of the tensor `x` until its length is a multiple."""
-    return torch.cat([x, x[-1:].expand(-len(x) % multiple, -1)])
 
 
 def fill_masked(X):
@@ -103,7 +96,11 @@ def to_array(tensor):
 
 
 def as_numpy(X):
-    """Return a tensor as a NumPy array, and anything else as it is."""
+    """Return a tensor, or an array of another library, as a NumPy array.
+
+    Anything else is returned as it is.
+    """
+    X = from_array_api(X)
     if not isinstance(X, torch.Tensor):
         return X
     # NumPy has no type of this kind.
@@ -224,3 +221,22 @@ def _nested(value, kind, convert):
     if type(value) in (list, tuple):
         return type(value)(_nested(item, kind, convert) for item in value)
     return value
+
+
+def finite(tensor, dtype, n_before=0, device="cpu"):
+    """Return a tensor as float32 or float64, or raise unless all of it is finite.
+
+    `n_before` is the number of rows before these.
+    """
+    result = tensor.detach().to(device)
+    result = double(result) if dtype == np.float64 else result.float()
+    (failed,) = (~result.isfinite().reshape(len(result), -1).all(1)).nonzero(
+        as_tuple=True
+    )
+    if len(failed):
+        rows = first_of((failed + n_before).tolist())
+        raise ValueError(
+            f"The result for rows {rows} is not finite; rescale X, because its values, "
+            "or those of the codes, are too large."
+        )
+    return result

@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from .compat import TorchDispatchMode, takes_generator, with_generator
 
 
 def draw_seed(random_state):
@@ -31,12 +32,8 @@ class SeededRandomness(TorchDispatchMode):
         self.generator = torch.Generator().manual_seed(seed)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        # rand, randn, randint and others have a second form, which takes a generator.
-        name, packet = func._overloadname, func.overloadpacket
-        name = "generator" if name == "default" else f"{name}_generator"
-        func = getattr(packet, name) if name in packet.overloads() else func
-        if any(argument.name == "generator" for argument in func._schema.arguments):
+        kwargs, func = dict(kwargs or {}), with_generator(func)
+        if takes_generator(func):
             kwargs["generator"] = kwargs.get("generator") or self.generator
         return func(*args, **kwargs)
 

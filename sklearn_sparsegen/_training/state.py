@@ -12,11 +12,20 @@ import numpy as np
 import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
-from . import _arrays, _messages
-from ._distributed import from_first, n_processes, rank
-from ._generators import Rescale
-from ._training import make_optimizer
-from ._version import __version__
+from .._data.arrays import (
+    as_numpy,
+    empty_tensor,
+    nested_arrays,
+    nested_tensors,
+    resolve_device,
+    to_tensor,
+)
+from .._model.generators import Rescale
+from .._utils.compat import CALLBACK_ATTRIBUTES
+from .._utils.distributed import from_first, n_processes, rank
+from .._utils.version import __version__
+from .._utils.warn import warn
+from .epoch import make_optimizer
 
 _VERSION = "_sparsegen_version"
 _OF_SCIKIT_LEARN = "_skl", "_sklearn", "_callback", "_parent", "_metadata"
@@ -32,12 +41,12 @@ def networks(encoder):
 def copy_of_networks(encoder):
     """Return the states of the fitted modules as arrays, by their names."""
     states = {name: m.state_dict() for name, m in networks(encoder).items()}
-    return copy.deepcopy(_arrays.nested_arrays(states))
+    return copy.deepcopy(nested_arrays(states))
 
 
 def load_networks(encoder, states):
     """Give the fitted modules the states that `copy_of_networks` has returned."""
-    for name, state in _arrays.nested_tensors(states).items():
+    for name, state in nested_tensors(states).items():
         getattr(encoder, name).load_state_dict(state)
 
 
@@ -68,7 +77,7 @@ def unchanged_on_failure(encoder):
         has_learned = curve and curve is not before.get("loss_curve_")
         if not (isinstance(error, KeyboardInterrupt) and has_learned):
             # scikit-learn looks for these after fit, to tear callbacks down.
-            for name in ("_callback_fit_ctx", "_skl_callbacks_to_teardown"):
+            for name in CALLBACK_ATTRIBUTES:
                 if name in vars(encoder):
                     before[name] = vars(encoder)[name]
             encoder.__dict__ = before
@@ -83,9 +92,9 @@ def unchanged_on_failure(encoder):
 def to_arrays(encoder, attributes):
     """Return attributes of an encoder with arrays for its networks and optimiser."""
     # A tensor in a pickle may need a device that another machine lacks.
-    state = _arrays.nested_arrays(attributes) | {_VERSION: __version__}
+    state = nested_arrays(attributes) | {_VERSION: __version__}
     for name, value in _objects(encoder).items():
-        state[name] = _arrays.nested_arrays(value.state_dict())
+        state[name] = nested_arrays(value.state_dict())
     if "generator_" in state:
         dtype = next(encoder.generator_.parameters()).dtype
         state["_dtype"] = str(dtype).removeprefix("torch.")
@@ -126,12 +135,12 @@ def share(encoder):
         from_arrays(encoder, state)
         for name, value in own.items():
             if isinstance(value, torch.Tensor) and name in state:
-                setattr(encoder, name, _arrays.to_tensor(state[name], value))
+                setattr(encoder, name, to_tensor(state[name], value))
 
 
 def _plain(name, value):
     """Return a value as numbers, texts and arrays of numbers, or raise."""
-    value = _arrays.as_numpy(_arrays.from_array_api(value))
+    value = as_numpy(value)
     if isinstance(value, dict):
         return {key: _plain(name, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -141,7 +150,11 @@ def _plain(name, value):
     is_array = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
     if is_array or value is None or type(value) in (bool, int, float, str):
         return value
-    raise TypeError(_messages.NOT_SAVED.format(name=name, kind=type(value).__name__))
+    raise TypeError(
+        f"The attribute {name} cannot be saved, because it is a {type(value).__name__} "
+        "and not a number, a text, an array of numbers, or a list or dictionary of "
+        "these."
+    )
 
 
 def from_arrays(encoder, state):
@@ -156,9 +169,9 @@ def from_arrays(encoder, state):
     if "generator_" not in state:
         return
     dtype = vars(encoder).pop("_dtype")
-    like = _arrays.empty_tensor(dtype, "cpu")
+    like = empty_tensor(dtype, "cpu")
     with contextlib.suppress(ValueError):
-        like = _arrays.empty_tensor(dtype, _arrays.resolve_device(encoder.device))
+        like = empty_tensor(dtype, resolve_device(encoder.device))
     rescale = Rescale(torch.zeros(encoder.n_features_in_), 1.0)
     vars(encoder).update(
         encoder._build(rescale if encoder._is_rescaled else None, like)
@@ -168,10 +181,11 @@ def from_arrays(encoder, state):
         if name not in state:
             continue
         try:
-            value.load_state_dict(_arrays.nested_tensors(state[name]))
+            value.load_state_dict(nested_tensors(state[name]))
         except (RuntimeError, ValueError) as error:
             raise ValueError(
-                _messages.NOT_REBUILT.format(name=name, error=error)
+                f"The saved {name} does not fit into a new one; a factory `generator` "
+                f"must give the same module in each call. PyTorch says: {error}"
             ) from error
 
 
@@ -183,7 +197,7 @@ def _check_version(encoder, version):
             current_sklearn_version=__version__,
             original_sklearn_version=version,
         )
-        _messages.warn(warning, None)
+        warn(warning, None)
 
 
 def _major(version):
@@ -213,7 +227,8 @@ def check_fixed(encoder):
         is_other = callable(value) or _text(value) != _text(before)
         if value is not before and is_other:
             raise ValueError(
-                _messages.FIXED.format(name=name, value=value, before=before)
+                f"{name}={value} cannot take effect, because training continues with "
+                f"{name}={before}; set it back, or call fit with warm_start=False."
             )
 
 

@@ -1,0 +1,1 @@
+"""How a code is found: model, solvers and starts, on tensors."""

@@ -1,0 +1,1 @@
+"""What is minimised: priors, likelihoods, generators and the energy, on tensors."""

@@ -1,0 +1,1 @@
+"""What `fit` does: epochs, schedules, the state of training, checks of the result."""
