@@ -7,6 +7,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_sparsegen
+from sklearn_sparsegen import baselines
 
 # An example whose result is of no use must not be published. Examples run in processes
 # of their own. These read the variable before they can import ConvergenceWarning, so it
@@ -59,7 +60,16 @@ autosummary_context = {
         "set_score_request",
         "set_inverse_transform_request",
         "set_transform_request",
-    ]
+    ],
+    # Methods that an instance does not have, although its class shows them.
+    "lacking": {
+        name: [
+            method
+            for method in ("partial_fit", "sample", "score", "score_samples")
+            if not hasattr(getattr(baselines, name)(), method)
+        ]
+        for name in baselines.__all__
+    },
 }
 numpydoc_show_class_members = False
 toc_object_entries_show_parents = "hide"

@@ -1,8 +1,9 @@
 """What all encoders share: scikit-learn's conventions, on arrays.
 
-An encoder differs by the objects that it builds: fitted attributes (`_build`), schedule
-(`_make_schedule`) and model (`_make_model`). Apart from scikit-learn's own methods,
-nothing else calls a subclass.
+An encoder differs by the objects that it builds: its networks (`_make_networks`), what
+it remembers (`_make_memory`), its schedule (`_make_schedule`) and its model, for
+training (`_training_model`) and for use (`_inference_model`). Apart from scikit-learn's
+own methods, nothing else calls a subclass.
 """
 
 import functools
@@ -37,15 +38,12 @@ from ._data.validation import check_namespace, checked, checked_weights, validat
 from ._inference.batches import infer_batches, inference_batch_size
 from ._model.generators import (
     build_generator,
-    check_derivatives,
-    check_generator,
     resolve_source,
 )
 from ._model.likelihoods import NormalLikelihood
-from ._model.scale import fix_slopes
 from ._training.fit import NoCallbacks, begin, run_epoch, run_epochs
 from ._training.schedules import ConstantSchedule
-from ._training.state import from_arrays, share, to_arrays, unchanged_on_failure
+from ._training.state import from_pickle, to_pickle, unchanged_on_failure
 from ._utils.compat import fit_context
 from ._utils.distributed import fail_together, rank
 from ._utils.modes import in_default_modes
@@ -131,53 +129,60 @@ class BaseEncoder(
     # Whether there are the methods `partial_fit`, `sample`, and `score` with
     # `score_samples`.
     _learns_from_parts = _can_sample = _can_score = True
-    _infers_through_generator = True
-    _codes_depend_on_sigma = True
 
     @abstractmethod
-    def _make_model(self, X=None):
-        """Return the model: for an epoch of training on X, or, with None, for use."""
+    def _inference_model(self):
+        """Return the model that `transform`, `score` and `sample` use."""
+
+    def _training_model(self):
+        """Return the model for an epoch of training."""
+        return self._inference_model()
 
     def _make_schedule(self):
         """Return the schedule of what depends on the epoch."""
         return ConstantSchedule()
 
-    def _build(self, rescale, like, X=None):
-        """Return the fitted networks, by attribute, of the type and device of `like`.
+    def _maps_output(self, output_activation):
+        """Return whether our generator ends with a map to the unit of the data."""
+        return True
 
-        `rescale` is the `Rescale` after the last layer of the generator, or None. X are
-        the training data that the networks start with, or None where their weights are
-        to be loaded.
+    def _make_networks(self, state, output, like):
+        """Return the networks of a new state, by attribute, their weights random.
+
+        `output` is that map, and `like` has the type and the device of the weights.
         """
-        fixed, k = self._fixed_values, self.n_components_
+        fixed = state.fixed
         source = resolve_source(
             fixed["generator"],
             layer_sizes(fixed["hidden_layer_sizes"]),
             fixed["image_shape"],
             activation=fixed["activation"],
-            output_activation=self.output_activation_,
-            rescale=rescale,
+            output_activation=state.scale.output_activation,
+            rescale=output if state.scale.is_mapped else None,
         )
-        n_features = self.n_features_in_
-        generator = build_generator(source, k, n_features, self._seed)
-        generator.to(like)
-        if X is not None:
-            check_generator(generator, k, n_features)
-            if self._infers_through_generator:
-                check_derivatives(generator, k)
-            if rescale is not None and self._generator_is_ours:
-                fix_slopes(generator, k, self._data_variance, n_active=k)
-        return {"generator_": generator}
+        sizes = state.n_components, self.n_features_in_
+        return {"generator_": build_generator(source, *sizes, state.seed).to(like)}
 
-    def _model_parts(self, X):
+    def _start_networks(self, state, data):
+        """Change the random weights where the data, or other weights, suggest it."""
+
+    def _make_memory(self, like):
+        """Return what training remembers of the codes, or None."""
+        return None
+
+    def _model_parts(self):
         """Return the parts of the model that are the same in all encoders."""
         return {
             "generator": self.generator_,
             "likelihood": self._likelihood(),
             "n_components": self.n_components_,
-            # An epoch draws the same noise, whatever came before it.
-            "seed": (self._seed,) if X is None else (self._seed, self.n_iter_),
+            "seed": (self._state.seed,),
         }
+
+    @property
+    def _epoch_seed(self):
+        # An epoch draws the same noise, whatever came before it.
+        return self._state.seed, self._state.epoch
 
     def _likelihood(self):
         return NormalLikelihood(self.sigma_)
@@ -239,25 +244,25 @@ class BaseEncoder(
             too far from zero for its type.
         """
         with unchanged_on_failure(self):
-            continues = self.warm_start and hasattr(self, "generator_")
+            continues = self.warm_start and hasattr(self, "_state")
             schedule = self._make_schedule()
             data = validated(self, X, not continues, sample_weight)
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
             y = data.X if y is None else y
             metadata = {"sample_weight": sample_weight}
             arguments = {"estimator": self, "X": data.X, "y": y, "metadata": metadata}
-            data, held_out = begin(self, data, continues)
-            self._may_go_on, self._best = False, None
-            self._epochs_left, self._n_compared = int(self.max_iter), 0
-            context = NoCallbacks()
+            data, held_out = begin(self, data, schedule, continues)
+            state, context = self._state, NoCallbacks()
             if rank() == 0:
                 context = self._init_callback_context(max_subtasks=self.max_iter)
+            # Here a Checkpoint replaces the values of the state by those that it saved.
             context.call_on_fit_task_begin(**arguments)
-            share(self)
-            messages = run_epochs(self, data, held_out, schedule, context, arguments)
-            share(self)
+            state.broadcast()
+            run_epochs(self, data, held_out, schedule, context, arguments)
+            state.broadcast()
+            state.publish(self, data.to_library)
             context.call_on_fit_task_end(**arguments, reconstruction_attributes={})
-        warn_of_convergence(messages)
+        warn_of_convergence(state.messages)
         return self
 
     @_available_if("_learns_from_parts")
@@ -316,12 +321,10 @@ class BaseEncoder(
                 "early_stopping=False, or call fit."
             )
         with unchanged_on_failure(self):
-            is_first_call = not hasattr(self, "generator_")
-            schedule = self._make_schedule()
-            data = validated(self, X, is_first_call, sample_weight)
-            begin(self, data, continues=not is_first_call)
-            share(self)
-            self._may_go_on = True
+            continues, schedule = hasattr(self, "_state"), self._make_schedule()
+            data = validated(self, X, not continues, sample_weight)
+            begin(self, data, schedule, continues, in_parts=True)
+            self._state.broadcast()
             _, messages = run_epoch(self, data, schedule)
         warn_of_convergence(messages)
         return self
@@ -355,12 +358,12 @@ class BaseEncoder(
             If the codes have so few zeros that a CSR array is larger than a dense one.
         """
         data = self._check_data(X)
-        model = self._make_model()
+        model = self._inference_model()
         # Only encoders whose codes have exact zeros have this parameter.
         as_csr = getattr(self, "sparse_output", False)
         kind = CollectedSparse if as_csr else Collected
         codes = kind(data.n_rows)
-        batches = infer_batches(model, data, self.batch_size, model.refinement)
+        batches = infer_batches(model, data, self.batch_size)
         for _, solution in batches:
             codes.append(finite(solution.z, data.dtype, codes.n_rows, data.device))
         Z = codes.result()
@@ -446,7 +449,7 @@ class BaseEncoder(
         check_is_fitted(self)
         self._validate_params()
         check_count(n_samples, "n_samples")
-        model = self._make_model()
+        model = self._inference_model()
         like = next(self.generator_.parameters())
         seed = derive_seed(draw_seed(self.random_state), "sample")
         draw = seeded_noise(seed, like)
@@ -495,9 +498,9 @@ class BaseEncoder(
             If inference does not converge for all rows; see `transform`.
         """
         data = self._check_data(X)
-        model = self._make_model()
+        model = self._inference_model()
         scores = Collected(data.n_rows)
-        batches = infer_batches(model, data, self.batch_size, model.refinement)
+        batches = infer_batches(model, data, self.batch_size)
         for x, solution in batches:
             score = model.log_likelihood(x, solution.z)
             scores.append(finite(score, np.float64, scores.n_rows, data.device))
@@ -574,12 +577,9 @@ class BaseEncoder(
 
     def __getstate__(self):
         """Return the state, with arrays in place of networks and of the optimiser."""
-        state = to_arrays(self, super().__getstate__())
-        if not (self.warm_start or getattr(self, "_may_go_on", False)):
-            state.pop("_optimizer", None)  # nothing is likely to go on from it
-        return state
+        return to_pickle(self, super().__getstate__())
 
     @in_default_modes
     def __setstate__(self, state):
         """Set the state; the networks go to `device` if this machine has it."""
-        from_arrays(self, state)
+        from_pickle(self, state)

@@ -1,5 +1,6 @@
 """SparseGeneratorEncoder, the model of Li and Han."""
 
+from dataclasses import replace
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
@@ -257,6 +258,9 @@ class SparseGeneratorEncoder(BaseEncoder):
     alpha_ : float
         The value that alpha has reached, with which `transform` infers codes.
 
+    alpha_curve_ : list of float
+        The value of alpha in each epoch.
+
     code_moments_ : torch.nn.Module
         Means and covariances of the last codes of training and of what the generator
         made of them, for the affine map of `init="linear"`.
@@ -319,30 +323,24 @@ class SparseGeneratorEncoder(BaseEncoder):
     def _validate_params(self):
         super()._validate_params()
         check_limit(self)
-        solver = ProximalQuasiNewton if self.solver == "proximal" else GradientSteps
-        solver.check(self._make_prior(self.alpha))
+        self._make_solver(1, None, None).check(self._make_prior(self.alpha))
 
     def _make_schedule(self):
         # A limit takes the place of alpha, so that there is nothing to wait for.
         start = self.alpha_init if self.n_nonzero_coefs is None else self.alpha
         return AlphaSchedule(float(start), float(self.alpha), float(self.decay))
 
-    def _build(self, rescale, like, X=None):
-        is_sigmoid, k = self.output_activation_ == "sigmoid", self.n_components_
+    def _maps_output(self, output_activation):
         # With a sigmoid that starts at the mean, nearly all codes stay in the spike.
-        if X is not None and is_sigmoid and self._make_prior(self.alpha).smooth:
-            rescale = None
-        fitted = super()._build(rescale, like, X)
-        fitted["code_moments_"] = CodeMoments().to(like)
-        fitted["_stiffest"] = StiffestDirection(k).to(like)
-        if X is not None:
-            fitted["_stiffest"].update(fitted["generator_"], self._likelihood())
-        return fitted
+        is_sigmoid = output_activation == "sigmoid"
+        return not (is_sigmoid and self._make_prior(self.alpha).smooth)
 
-    @property
-    def _has_free_scale(self):
-        """Whether the prior leaves the scale of codes to the generator, ours."""
-        return self._generator_is_ours and not self._make_prior(self.alpha).smooth
+    def _make_networks(self, state, output, like):
+        networks = super()._make_networks(state, output, like)
+        return networks | {"_stiffest": StiffestDirection(state.n_components).to(like)}
+
+    def _make_memory(self, like):
+        return CodeMoments().to(like)
 
     def _make_prior(self, alpha):
         # NumPy's small types would make the arithmetic less precise.
@@ -354,47 +352,57 @@ class SparseGeneratorEncoder(BaseEncoder):
             return PointSpikeSlab(alpha, *slab, self.n_nonzero_coefs)
         return SpikeSlab(alpha, slab_scale, spike_scale, self.positive_code)
 
-    def _make_model(self, X=None):
-        k, n_steps, tol = self.n_components_, self.n_steps, None
-        if X is None:
-            n_steps, tol = self.transform_n_steps or n_steps, self.transform_tol
-        stiffest, moments = self._stiffest.under(self._likelihood()), self._moments(X)
-        solver = proximal = ProximalQuasiNewton(n_steps, tol, stiffest)
-        if self.solver != "proximal":
-            step_size, is_noisy = float(self.step_size), self.solver == "langevin"
-            solver = GradientSteps(n_steps, step_size, is_noisy, _REMEDIES)
-        starts = {
-            "zeros": Zeros(k),
-            "normal": StandardNormal(),
-            "prior": PriorDraw(),
-            "linear": Linear(moments, self.sigma_, k),
-        }
-        refinement = Refinement(self.threshold, proximal) if self.threshold else None
-        prior = self._make_prior(self.alpha_)
-        return Model(
-            **self._model_parts(X),
-            prior=prior,
-            solver=solver,
-            start=starts[self.init],
-            memory=moments,
-            stiffest=self._stiffest,
-            redraw_spike=self.solver == "proximal" and prior.smooth,
-            refinement=refinement,
-            data_variance=self._data_variance if self._has_free_scale else None,
-        )
+    def _make_solver(self, n_steps, tol, stiffest):
+        if self.solver == "proximal":
+            return ProximalQuasiNewton(n_steps, tol, stiffest)
+        is_noisy = self.solver == "langevin"
+        return GradientSteps(n_steps, float(self.step_size), is_noisy, _REMEDIES)
 
-    def _moments(self, X):
-        """Return the moments for the linear start, or None if it is not used."""
-        if self.init != "linear":
-            if X is not None:  # after other training they would be out of date
-                self.code_moments_ = CodeMoments().to(self._stiffest.direction)
-            return None
-        if X is None and not self.code_moments_.n_rows:
+    def _inference_model(self):
+        if self.init == "linear" and not self.code_moments_.n_rows:
             raise ValueError(
                 "init='linear' needs an encoder that was trained with it; use another "
                 "init, or call fit again."
             )
-        return self.code_moments_
+        n_steps, tol = self.transform_n_steps or self.n_steps, self.transform_tol
+        model, refinement = self._model(n_steps, tol), None
+        if self.threshold:
+            proximal = ProximalQuasiNewton(n_steps, tol, self._stiffest)
+            refinement = Refinement(self.threshold, proximal)
+        return replace(model, refinement=refinement)
+
+    def _training_model(self):
+        prior, state = self._make_prior(self.alpha), self._state
+        # A smooth prior fixes the scale of the codes, which a point mass does not.
+        is_free = state.generator_is_ours and not prior.smooth
+        return replace(
+            self._model(self.n_steps, tol=None),
+            seed=self._epoch_seed,
+            alpha=prior.alpha,
+            memory=self.code_moments_ if self.init == "linear" else None,
+            stiffest=state.networks["_stiffest"],
+            data_variance=state.scale.variance if is_free else None,
+        )
+
+    def _model(self, n_steps, tol):
+        """Return a model whose solver takes so many steps, with this tolerance."""
+        k = self.n_components_
+        starts = {
+            "zeros": Zeros(k),
+            "normal": StandardNormal(),
+            "prior": PriorDraw(),
+            "linear": Linear(self.code_moments_, self.sigma_, k),
+        }
+        return Model(
+            **self._model_parts(),
+            prior=self._make_prior(self.alpha_),
+            solver=self._make_solver(n_steps, tol, self._stiffest),
+            start=starts[self.init],
+        )
+
+    @property
+    def _stiffest(self):
+        return self._state.networks["_stiffest"].under(self._likelihood())
 
     @in_default_modes
     def slab_proba(self, X: "Matrix") -> Array:

@@ -20,7 +20,6 @@ from ._data.rows import Rows
 from ._data.stream import is_stream
 from ._data.validation import checked_weights
 from ._training.describe import describe
-from ._training.state import progress
 from ._utils.distributed import n_processes
 from ._utils.files import written_in_one_step
 from ._utils.parameters import check_count
@@ -145,7 +144,7 @@ class Checkpoint:
             The weights of the rows.
         """
         if context.task_name == "fit":
-            if n_processes() > 1 and hasattr(estimator, "codes_"):
+            if n_processes() > 1 and hasattr(estimator._state.memory, "positions"):
                 raise ValueError(
                     "Checkpoint cannot save the chains of ABPEncoder where several "
                     "processes train together, as each process has those of its rows; "
@@ -154,10 +153,11 @@ class Checkpoint:
             name = f"{type(estimator).__name__}-{_digest(estimator, X, metadata)}.pt"
             self._paths[estimator] = path = self.folder / name
             if path.exists():
-                estimator.__setstate__(_load(path))
+                estimator._state.from_arrays(_load(path))
+                estimator._state.publish(estimator)
         # Here, and not at the end of the last epoch, it is known that fit goes on.
         elif estimator.n_iter_ and estimator.n_iter_ % self.every == 0:
-            _save(progress(estimator), self._paths[estimator])
+            _save(estimator._state.to_arrays(), self._paths[estimator])
 
     def on_fit_task_end(self, estimator: _base.BaseEncoder, context: Any) -> None:
         """Save the state at the end of a fit.
@@ -171,7 +171,7 @@ class Checkpoint:
             Tells whether a fit ends, or an epoch.
         """
         if context.task_name == "fit":
-            _save(progress(estimator), self._paths[estimator])
+            _save(estimator._state.to_arrays(), self._paths[estimator])
 
     def teardown(self, estimator: _base.BaseEncoder, context: Any) -> None:
         """Forget the file of a fit.
@@ -197,7 +197,8 @@ def _digest(estimator, X, metadata):
     for name in _WITHOUT_EFFECT:
         parameters.pop(name)
     # The seed stands for a RandomState, which has no value of its own.
-    parameters["random_state"] = estimator._seed
+    state = estimator._state
+    parameters["random_state"] = state.seed
     data = [estimator.n_features_in_, n_processes()]
     if not is_stream(X):
         data.append(_hash_of_rows(X))
@@ -206,8 +207,8 @@ def _digest(estimator, X, metadata):
         data.append(joblib.hash(weights))
     if is_stream(X) or n_processes() > 1:
         # Of these rows only what had to be known before training is at hand.
-        data += [estimator._auto_sigma, estimator._data_variance]
-    before = joblib.hash(progress(estimator)) if estimator.n_iter_ else None
+        data += [state.scale.auto_sigma, state.scale.variance]
+    before = joblib.hash(state.to_arrays()) if state.epoch else None
     versions = __version__, torch.__version__
     parts = describe([type(estimator), parameters]), data, before, versions
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

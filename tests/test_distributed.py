@@ -388,7 +388,7 @@ def validation_losses(rank, encoder, data):
     encoder.fit(data[rank])
     seed = derive_seed(draw_seed(0), "validation")
     _, held_out = Rows(data[rank]).split(0.1, seed)
-    model, x = encoder._make_model(), torch.tensor(held_out.rows(slice(None)))
+    model, x = encoder._inference_model(), torch.tensor(held_out.rows(slice(None)))
     return encoder.validation_loss_curve_, model.infer(x).energy.sum().item(), len(x)
 
 

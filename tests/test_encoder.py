@@ -134,8 +134,7 @@ def test_an_epoch_takes_any_iterable_of_batches(digits):
         )
         adam = torch.optim.Adam(generator.parameters(), lr=learning_rate)
         figures, (rows, codes) = train_epoch(model, batches, adam, draw=None)
-        assert rows == []
-        assert codes.shape == (0, 3)
+        assert rows == codes == []
         assert figures.keys() == {"loss", "squared_error", "active", "empty"}
         return {
             name: figure.sum() for name, figure in figures.items()
@@ -184,17 +183,19 @@ def test_schedule_is_a_function_of_the_epoch():
     assert [bool(schedule.left(epoch)) for epoch in (1, 29, 30, 31)] == [1, 1, 0, 0]
 
 
-def test_every_epoch_takes_its_alpha_from_the_schedule(digits):
+def test_every_epoch_takes_its_alpha_from_the_schedule(digits, monkeypatch):
     seen = []
 
-    class Watch(SparseGeneratorEncoder):
-        def _make_model(self, X=None):
-            model = super()._make_model(X)
-            seen.append(model.prior.alpha)
-            return model
+    def record(model, *args):
+        seen.append(model.prior.alpha)
+        return train_epoch(model, *args)
 
-    Watch(3, alpha=0.1, decay=0.3, max_iter=4, tol=None, n_steps=1).fit(digits)
-    assert seen == [0.7, 0.4, 0.1, 0.1]
+    monkeypatch.setattr("sklearn_sparsegen._training.fit.train_epoch", record)
+    encoder = SparseGeneratorEncoder(3, alpha=0.1, decay=0.3, max_iter=4, n_steps=1)
+    encoder.set_params(tol=None, warm_start=True).fit(digits)
+    assert seen == encoder.alpha_curve_ == [0.7, 0.4, 0.1, 0.1]
+    encoder.set_params(n_nonzero_coefs=2).fit(digits)
+    assert encoder.alpha_curve_ == seen[:4] + [0.1] * 4
 
 
 def test_constant_schedule(digits):
@@ -512,7 +513,7 @@ def test_weights_chains_and_samples_have_numbers_of_their_own(digits):
     encoder = baselines.ABPEncoder(10, max_iter=1, n_steps=1, random_state=3)
     encoder.set_params(hidden_layer_sizes=(), sigma=1e6, learning_rate_init=1e-12)
     encoder.fit(digits)
-    generator = torch.Generator().manual_seed(encoder._seed)
+    generator = torch.Generator().manual_seed(encoder._state.seed)
     own = torch.randn(3000, generator=generator, dtype=torch.float64).numpy()
     noise = encoder.sample(50).ravel()[:3000] / 1e6
     starts = encoder.codes_.ravel()  # one small step from the start

@@ -121,7 +121,7 @@ def test_score_of_float32_is_that_of_float64(n_components, sigma, spike, digits)
         **spike,
     )
     X = StandardScaler().fit_transform(digits).astype(np.float32)
-    model = encoder.fit(X)._make_model()
+    model = encoder.fit(X)._inference_model()
     x, z = torch.from_numpy(X), torch.from_numpy(encoder.transform(X))
     generator = copy.deepcopy(encoder.generator_)
     single = laplace_log_likelihood(x, z, model)

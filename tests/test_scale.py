@@ -174,7 +174,7 @@ def test_fast_path_with_a_rescaled_output(sizes, output_activation, rng):
 def test_slopes_and_how_they_are_made_equal(convolutional, rng, monkeypatch):
     monkeypatch.setattr("sklearn_sparsegen._model.scale._JACOBIAN_ROWS", 5)
     # The small part of the mean variance does not scale with each component.
-    monkeypatch.setattr("sklearn_sparsegen._inference.starts._RIDGE", 1e-14)
+    monkeypatch.setattr("sklearn_sparsegen._inference.memories._RIDGE", 1e-14)
     images = functools.partial(
         convolutional_generator, image_shape=(4, 4), channels=(3, 2)
     )
@@ -228,7 +228,7 @@ def test_codes_have_a_natural_scale(digits):
 
 def test_the_linear_start_follows_the_scale(digits):
     encoder = SparseGeneratorEncoder(**SMALL).fit(digits)
-    model, x = encoder._make_model(digits), torch.tensor(digits)
+    model, x = encoder._training_model(), torch.tensor(digits)
     mean, _ = encoder.code_moments_.posterior(encoder.sigma_)
     weight, before = encoder.generator_[0].weight.clone(), mean(x)
     means = {"active": torch.tensor([3 * encoder.n_active_curve_[-1]])}
@@ -321,7 +321,7 @@ def test_the_score_is_that_of_the_codes_of_transform(fitted, digits):
     }.items():
         encoder.set_params(threshold=None, n_nonzero_coefs=None).set_params(**change)
         scores[name] = encoder.score(digits)
-        model, x = encoder._make_model(), torch.tensor(digits)
+        model, x = encoder._inference_model(), torch.tensor(digits)
         z = torch.from_numpy(encoder.transform(digits))
         assert_allclose(scores[name], model.log_likelihood(x, z).mean(), rtol=1e-6)
     assert len(set(scores.values())) == 4

@@ -12,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._training.state import networks
 from sklearn_sparsegen.datasets import load_images
 from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
@@ -163,7 +162,7 @@ def test_rows_do_not_depend_on_their_batch(
 ):
     # After 30 steps many rows have not converged, and rounding is amplified there.
     encoder = encoders[spike_scale].set_params(n_nonzero_coefs=4)
-    for network in networks(encoder).values():
+    for network in encoder._state.networks.values():
         network.to(getattr(torch, dtype))
     check_rows_are_alone(encoder, digits[:40].astype(dtype))
 

@@ -10,9 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._inference.memories import Chains, CodeMoments
+from sklearn_sparsegen._inference.memories import _FADING, Chains, CodeMoments
 from sklearn_sparsegen._inference.starts import (
-    _FADING,
     Linear,
     PriorDraw,
     StandardNormal,
@@ -159,7 +158,8 @@ def test_prior_start_follows_the_prior(normal_draws):
 
 def test_chains_keep_the_codes_of_each_row():
     positions = torch.arange(10.0).view(5, 2)
-    chains, x = Chains(positions), torch.zeros(2, 9)
+    chains, x = Chains(2, positions), torch.zeros(2, 9)
+    chains.positions = positions
     assert_array_equal(chains.codes(x, [4, 1], None, None), [[8, 9], [2, 3]])
     chains.update([4, 1], -torch.ones(2, 2), None, None)
     expected = [[0, 1], [-1, -1], [4, 5], [6, 7], [-1, -1]]
@@ -177,7 +177,7 @@ def test_init_names_the_start(init, digits):
         "prior": PriorDraw,
         "linear": Linear,
     }
-    assert type(encoder._make_model().start) is starts[init]
+    assert type(encoder._inference_model().start) is starts[init]
 
 
 # In the encoder -----------------------------------------------------------------------
@@ -205,7 +205,7 @@ def fitted(request, digits):
 
 
 def mean_energy(encoder, X):
-    z, prior = torch.tensor(encoder.transform(X)), encoder._make_model().prior
+    z, prior = torch.tensor(encoder.transform(X)), encoder._inference_model().prior
     likelihood = NormalLikelihood(encoder.sigma)
     term = DataTerm(torch.tensor(X), encoder.generator_, likelihood)
     return (term.value(z) + prior.energy(z)).mean().item()
@@ -250,7 +250,7 @@ def test_start_is_thresholded_by_what_the_map_leaves_open(fitted, digits):
     """A code starts at zero if it gains less, under the map, than it costs."""
     mean, variance = fitted.code_moments_.posterior(fitted.sigma)
     x, prior = torch.tensor(digits), PointSpikeSlab(alpha=0.2)
-    start = fitted._make_model().start.codes(x, None, prior, None)
+    start = fitted._inference_model().start.codes(x, None, prior, None)
     z = mean(x)
     cost = np.log(0.8 / 0.2)
     # The minimiser of (u - z)^2 / (2 v) + u^2 / 2 + cost is compared with u = 0.

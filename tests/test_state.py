@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_sparsegen import SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._training.state import TrainingState
 
 pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
 
@@ -47,6 +48,8 @@ def same(a, b):
         return same(a.state_dict(), b.state_dict())
     if isinstance(a, torch.nn.Module):
         return same(a.state_dict(), b.state_dict())
+    if isinstance(a, TrainingState):
+        return same(a.snapshot(), b.snapshot())
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, torch.Tensor):

@@ -210,7 +210,7 @@ def test_batches_of_tiny_weight_are_steps_too(digits):
     weights[150:] = 1e-200
     encoder = clone(ENCODERS["main"]).set_params(batch_size=50, shuffle=False)
     encoder.set_params(max_iter=1).fit(digits.astype(np.float32), sample_weight=weights)
-    state = encoder._optimizer.state_dict()["state"][0]
+    state = encoder._state.optimizer.state_dict()["state"][0]
     assert state["step"] == 6
 
 
@@ -354,7 +354,7 @@ def test_the_loss_of_rows_that_are_held_out(name, digits, rng):
     x = torch.tensor(digits[places])
     z = torch.tensor(encoder.transform(digits[places]))
     energy = (x - encoder.generator_(z)).square().sum(1) / (2 * encoder.sigma_**2)
-    energy = energy.detach() + encoder._make_model().prior.energy(z)
+    energy = energy.detach() + encoder._inference_model().prior.energy(z)
     expected = np.average(energy, weights=weights[places])
     assert_allclose(encoder.validation_loss_curve_, [expected], rtol=1e-9)
 

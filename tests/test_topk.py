@@ -167,8 +167,8 @@ def test_loss_and_gradient_against_numpy(fitted, digits, rng):
     # Columns of other norms, as within an epoch.
     encoder.generator_[0].weight.data *= torch.from_numpy(rng.uniform(0.5, 2, 12))
     weights, factor = arrays_of(encoder), digits.var(0).mean() / 2 / fitted.sigma_**2
-    model = encoder._make_model(digits)
-    losses, figures, _ = model.loss(torch.tensor(digits), None, None, None)
+    model = encoder._training_model()
+    losses, figures, *_ = model.loss(torch.tensor(digits), None, None)
     assert_allclose(losses.mean().item(), factor * mean_loss(x, weights, 3))
     squared_error = figures["squared_error"].mean()
     assert_allclose(squared_error, digits.var(0).mean() * mean_loss(x, weights, 3))
@@ -244,7 +244,7 @@ def test_a_generator_of_ones_own_keeps_its_scale(digits):
     assert_allclose(encoder.generator_[0].weight.detach(), 0.05)
     # Its outputs are data, and the codes are those of the network as they are.
     x = torch.tensor(digits)
-    losses, *_ = encoder._make_model(digits).loss(x, None, None, None)
+    losses, *_ = encoder._training_model().loss(x, None, None)
     error = digits - encoder.inverse_transform(encoder.transform(digits))
     expected = np.square(error).sum(1) / (2 * encoder.sigma_**2)
     assert_allclose(losses.detach(), expected)

@@ -26,8 +26,38 @@ from sklearn_sparsegen import (
     metrics,
     plotting,
 )
+from sklearn_sparsegen._inference.memories import Chains, CodeMoments, Memory
+from sklearn_sparsegen._inference.model import CodeModel, Model
+from sklearn_sparsegen._inference.proximal import ProximalQuasiNewton
+from sklearn_sparsegen._inference.solvers import GradientSteps, Solver
+from sklearn_sparsegen._inference.starts import (
+    Linear,
+    PriorDraw,
+    StandardNormal,
+    Start,
+    Zeros,
+)
+from sklearn_sparsegen._model.energy import DataTerm
 from sklearn_sparsegen._model.generators import ACTIVATIONS
+from sklearn_sparsegen._model.likelihoods import NormalLikelihood
+from sklearn_sparsegen._model.priors import Exponential, PointSpikeSlab, SpikeSlab
+from sklearn_sparsegen._model.protocols import DataTerm as DataTermProtocol
+from sklearn_sparsegen._model.protocols import (
+    Likelihood,
+    Prior,
+    ScoredPrior,
+    SmoothPrior,
+)
+from sklearn_sparsegen._training.schedules import (
+    AlphaSchedule,
+    ConstantSchedule,
+    Schedule,
+)
 from sklearn_sparsegen._utils.types import Activation, ImageSet, ScorerName
+from sklearn_sparsegen.baselines._topk import TopKModel
+from sklearn_sparsegen.baselines._variance_sparse import VarianceHinge
+from sklearn_sparsegen.baselines._variational import VariationalModel
+from sklearn_sparsegen.baselines._vsc import WarmUp
 from sklearn_sparsegen.datasets import _images
 from sklearn_sparsegen.metrics import _scorer
 
@@ -38,6 +68,26 @@ def test_mypy_finds_no_error():
     command = [sys.executable, "-m", "mypy"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_parts_have_what_their_protocols_say() -> None:
+    """mypy compares names and arguments; an own part can be held to it in this way."""
+    priors: list[Prior] = [SpikeSlab(0.1), PointSpikeSlab(0.1), Exponential(1.0)]
+    smooth: SmoothPrior = SpikeSlab(0.1)
+    scored: list[ScoredPrior] = [SpikeSlab(0.1), PointSpikeSlab(0.1)]
+    likelihood: Likelihood = NormalLikelihood(1.0)
+    solvers: list[Solver] = [GradientSteps(1, 0.1), ProximalQuasiNewton(1, None, ())]
+    moments, chains = CodeMoments(), Chains(2, torch.zeros(1))
+    memories: list[Memory] = [moments, chains]
+    starts: list[Start] = [Zeros(2), StandardNormal(), PriorDraw(), chains]
+    starts.append(Linear(moments, 1.0, 2))
+    schedules: list[Schedule] = [ConstantSchedule(), WarmUp(3)]
+    schedules.append(AlphaSchedule(1.0, 0.1, 0.1))
+    term = DataTerm(torch.zeros(1, 4), torch.nn.Linear(2, 4), likelihood)
+    terms: list[DataTermProtocol] = [term, VarianceHinge(term, 1.0, 1.0)]
+    models: list[type[CodeModel]] = [Model, TopKModel, VariationalModel]
+    assert all([priors, smooth, scored, solvers, memories, starts, schedules])
+    assert all([terms, models])
 
 
 def small_encoder() -> SparseGeneratorEncoder:

@@ -29,8 +29,9 @@ _PIECE_BYTES = 2**26  # size of the piece of X that moves to a device at once
 class Rows:
     """The rows of an array, or of a sparse array, which become dense in pieces.
 
-    `places` lists the rows of X that count, all of them by default, and `weights` are
-    theirs, all 1 by default. `to_library(tensor)` makes arrays as the user's X is.
+    `places` lists the rows of X that count, of `n_places`, all of them by default, and
+    `weights` are theirs, all 1 by default. `to_library(tensor)` makes arrays as the
+    user's X is.
     """
 
     def __init__(self, X, weights=None, places=None, to_library=to_array):
@@ -38,7 +39,7 @@ class Rows:
         self.n_rows, self.n_features = len(self.places), X.shape[1]
         self.weights = np.ones(self.n_rows) if weights is None else weights
         self.dtype, self.to_library = float_dtype(X), to_library
-        self.device = result_device(X)
+        self.device, self.n_places = result_device(X), X.shape[0]
         self._has_all = places is None
 
     def rows(self, which):

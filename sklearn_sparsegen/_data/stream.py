@@ -35,8 +35,9 @@ class Stream:
     """
 
     def __init__(self, X, check):
-        self.X = X
-        self._check = check
+        self.X, self._check = X, check
+        # A row has no place that is the same in each pass.
+        self.places = self.n_places = None
         batches, n_rows = [], 0
         for batch in self.arrays():
             batches.append(batch)

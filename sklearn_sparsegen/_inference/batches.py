@@ -10,12 +10,13 @@ def inference_batch_size(batch_size):
     return 500 if batch_size == "auto" else int(batch_size)
 
 
-def infer_batches(model, data, batch_size, refinement=None):
+def infer_batches(model, data, batch_size):
     """Yield the rows and the `Solution` of each batch of the data.
 
-    A refinement may follow inference. At the end there is a warning about the rows
-    whose inference did not converge.
+    The refinement of the model may follow inference. At the end there is a warning
+    about the rows whose inference did not converge.
     """
+    refinement = model.refinement
     n_rows, multiple = model.batch_shape(inference_batch_size(batch_size))
     failed, n_seen = {}, 0
     for x in data.batches(n_rows, next(model.generator.parameters())):

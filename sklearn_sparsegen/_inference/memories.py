@@ -1,14 +1,9 @@
-"""Memories: what training remembers of the codes, for later starts of inference.
+"""Memories: what training remembers of the codes, for later starts of inference."""
 
-A memory has `update(rows, z, output, weights)`, which training calls for each batch
-with its codes, what the generator makes of them, and the weights of its rows; and
-`share(n_missed)`, which it calls after each epoch.
-"""
-
-from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .._model.likelihoods import difference
 from .._model.linear_layers import linear
@@ -20,15 +15,80 @@ _RIDGE = 1e-3  # part of the mean variance of the codes; keeps their covariance 
 _TINY = 1e-30  # the same for codes that are all equal
 
 
-@dataclass
-class Chains:
+class Memory(Protocol):
+    """What training remembers of the codes: a module, whose state is that of a fit."""
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether it belongs to the rows of this process, or is the same in all."""
+
+    def attributes(self, to_library: Any) -> dict[str, Any]:
+        """Return the public attributes of an encoder that show it.
+
+        `to_library(tensor)` makes arrays as the user's data are.
+        """
+
+    def begin(self, n_rows: int, places: Any, draw: Any) -> None:
+        """Prepare for training on the rows at these places of n_rows rows.
+
+        `places` is None for a stream. `draw(*shape)` returns standard normal values.
+        """
+
+    def clear(self) -> None:
+        """Forget all, because training goes on without this memory."""
+
+    def update(self, rows: Any, z: Tensor, output: Tensor, weights: Tensor) -> None:
+        """Learn from a batch of training.
+
+        `rows` are the places of its rows in the training data, `z` their codes, and
+        `output` what the generator makes of them. Their `weights` are on the CPU.
+        """
+
+    def share(self, n_missed: int) -> None:
+        """Join what the processes remember, after an epoch; see `end_epoch`."""
+
+    def rescale(self, factor: Tensor) -> None:
+        """Multiply the codes seen so far by a factor for each component, (k,)."""
+
+
+class Chains(nn.Module):
     """Inference of a row of training data starts where it ended in the last epoch.
 
-    This is a start and its memory: `positions` are the codes of all training data, on
-    the CPU, and change in place.
+    This is a memory and the start that uses it. `positions` are the codes of all
+    training data, on the CPU wherever the networks are, and change in place.
     """
 
-    positions: torch.Tensor
+    of_rows = True
+
+    def __init__(self, n_components, like):
+        super().__init__()
+        self.positions = torch.empty(0, n_components, dtype=like.dtype)
+
+    def get_extra_state(self):
+        """Return what `state_dict` keeps."""
+        return {"positions": self.positions}
+
+    def set_extra_state(self, state):
+        self.positions = state["positions"].clone()
+
+    def attributes(self, to_library):
+        return {"codes_": to_library(self.positions.clone())}
+
+    def begin(self, n_rows, places, draw):
+        """Draw new chains, unless there are as many as rows."""
+        if places is None:
+            raise ValueError(
+                "ABPEncoder keeps a chain for each row of X, which the rows of a "
+                "stream do not tell; pass X as an array, or use ShortRunEncoder."
+            )
+        if len(self.positions) != n_rows:  # other data than before
+            codes = draw(len(places), self.positions.shape[1]).cpu()
+            # Rows that do not count, or are held out, have no chain.
+            self.positions = codes.new_zeros(n_rows, codes.shape[1])
+            self.positions[places] = codes
+
+    def clear(self):
+        self.positions = self.positions[:0]
 
     def codes(self, x, rows, prior, draw):
         return self.positions[rows].to(x.device)
@@ -38,6 +98,9 @@ class Chains:
 
     def share(self, n_missed):
         """Do nothing: each process keeps the chains of its rows."""
+
+    def rescale(self, factor):
+        self.positions *= factor.cpu()
 
 
 class CodeMoments(nn.Module):
@@ -56,6 +119,8 @@ class CodeMoments(nn.Module):
     takes no memory before the first update.
     """
 
+    of_rows = False
+
     def __init__(self):
         super().__init__()
         self.n_rows = 0.0  # sum of the weights of the rows seen
@@ -72,6 +137,17 @@ class CodeMoments(nn.Module):
         self.n_rows, self._posterior = state["n_rows"], None
         for name, buffer in self.named_buffers():
             setattr(self, name, state[name].to(buffer, copy=True))
+
+    def attributes(self, to_library):
+        return {"code_moments_": self}
+
+    def begin(self, n_rows, places, draw):
+        """Do nothing: the moments of before fade."""
+
+    def clear(self):
+        self.n_rows, self._posterior = 0.0, None
+        for name, buffer in self.named_buffers():
+            setattr(self, name, buffer.new_zeros(0))
 
     @torch.no_grad()
     def update(self, rows, z, output, weights):

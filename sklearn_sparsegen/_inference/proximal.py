@@ -51,7 +51,7 @@ class StiffestDirection(torch.nn.Module):
 
 @dataclass(eq=False)
 class ProximalQuasiNewton:
-    """The solver of proximal quasi-Newton steps; `_solvers.py` has the protocol.
+    """The solver of proximal quasi-Newton steps.
 
     Each row takes at most `n_steps` evaluations of the data term's gradient, and stops
     once it has converged; see `proximal_steps`. With `tol=None` it takes all steps, and
@@ -63,7 +63,7 @@ class ProximalQuasiNewton:
     tol: float | None
     stiffest: tuple
 
-    monotone = True
+    monotone = fills_spike = True
 
     @staticmethod
     def check(prior):
@@ -78,6 +78,10 @@ class ProximalQuasiNewton:
 
     def advice(self, z, model):
         return "the energy is not finite; rescale X, or increase sigma."
+
+    def advice_at_zero(self, model):
+        """Return nothing: the steps choose their size."""
+        return ""
 
     def explain(self, z, rows, n_rows, model):
         return (

@@ -1,18 +1,9 @@
-"""The protocol of solvers, and the paper's gradient steps.
-
-A solver, this one or that of `_proximal.py`, has
-
-* `solve(term, z, prior, draw)`, which returns a `Solution`. `term` is the data term of
-  the rows, which the solver may modify; `z` is where to start, of shape (n, k) or
-  (1, k); `draw()` returns standard normal values of shape (n, k);
-* `check(prior)`, which raises a ValueError if the solver does not suit the prior;
-* `monotone`: whether no row ends at a higher energy than it started at;
-* `advice(z, model)` and `explain(z, rows, n_rows, model)`, sentences for a user whose
-  inference diverges, or does not converge for some rows, around the codes `z`.
-"""
+"""The protocol of solvers, and the paper's gradient steps."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 
@@ -36,6 +27,42 @@ class Solution:
         return Solution(self.z[rows], energy, self.not_converged[rows])
 
 
+class Solver(Protocol):
+    """How inference finds a code from where it starts."""
+
+    @property
+    def monotone(self) -> bool:
+        """Whether no row ends at a higher energy than it started at."""
+
+    @property
+    def fills_spike(self) -> bool:
+        """Whether codes end in the spike of a smooth prior; see `redraws_spike`."""
+
+    @staticmethod
+    def check(prior: Any) -> None:
+        """Raise a ValueError if the solver does not suit the prior."""
+
+    def solve(
+        self, term: Any, z: torch.Tensor, prior: Any, draw: Callable | None = None
+    ) -> Solution:
+        """Return a `Solution` for the rows of the data term, which may be modified.
+
+        `z` is where to start, of shape (n, k) or (1, k); `draw()` returns standard
+        normal values of shape (n, k).
+        """
+
+    def advice(self, z: torch.Tensor, model: Any) -> str:
+        """Return advice for inference that diverges around the codes `z`."""
+
+    def advice_at_zero(self, model: Any) -> str:
+        """Return advice if inference does not work from the code zero on, or ""."""
+
+    def explain(
+        self, z: torch.Tensor, rows: Sequence[int], n_rows: int, model: Any
+    ) -> str:
+        """Return what to tell of rows that did not converge, around the codes `z`."""
+
+
 @dataclass(frozen=True)
 class GradientSteps:
     """The paper's solver: steps along the gradient of the log posterior (Eq. 6, 7).
@@ -52,7 +79,7 @@ class GradientSteps:
     langevin: bool = False
     remedies: str = "Reduce step_size, increase sigma or rescale X."
 
-    monotone = False
+    monotone = fills_spike = False
 
     @staticmethod
     def check(prior):
@@ -102,6 +129,13 @@ class GradientSteps:
             f"step_size={self.step_size} is too long for {model.likelihood} and this "
             f"generator{limit}. {self.remedies}"
         )
+
+    def advice_at_zero(self, model):
+        """Return advice if steps are too long at the code zero, or ""."""
+        like = next(model.generator.parameters())
+        origin = like.new_zeros(1, model.n_components)
+        is_stable = self.step_size <= stable_step_size(origin, model)
+        return "" if is_stable else self.advice(origin, model)
 
     def explain(self, z, rows, n_rows, model):
         return (

@@ -1,14 +1,23 @@
-"""Starts: the codes at which inference begins.
-
-A start has `codes(x, rows, prior, draw)`, which returns codes of shape (n, k), or
-(1, k) for one code that all rows share. `rows` are the places of the rows of x in the
-training data, None in `transform`, and `draw()` returns standard normal values.
-"""
+"""Starts: the codes at which inference begins."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from .memories import CodeMoments
+
+
+class Start(Protocol):
+    """Where inference begins; `Chains` of `memories.py` is another one."""
+
+    def codes(self, x: Tensor, rows: Any, prior: Any, draw: Any) -> Tensor:
+        """Return codes for the data x, (n, k), or one code for all rows, (1, k).
+
+        `rows` are the places of the rows of x in the training data, None in
+        `transform`, and `draw()` returns standard normal values of shape (n, k).
+        """
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,4 @@
-"""Likelihoods: the distribution of data given the output of the generator.
-
-Another likelihood needs the methods of `NormalLikelihood`; an encoder returns it from
-`_likelihood`, and `init="linear"` takes its noise for normal. Data x have shape (n, D),
-and outputs of the generator too, or (1, D) for one code that all rows share. Outputs
-must not be modified; gradients that are returned may be. Features of x that are NaN are
-not observed, and no method counts them.
-"""
+"""Likelihoods; `protocols.py` says what they must have."""
 
 import math
 from dataclasses import dataclass

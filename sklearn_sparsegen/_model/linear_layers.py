@@ -10,7 +10,7 @@ import math
 import torch
 from torch import nn
 
-from .._utils.compat import fast_linear, has_hooks
+from .._utils.compat import has_hooks, linear_pointwise
 from .generators import Rescale
 
 _VECTOR = 32  # upper bound of the entries that one vector instruction handles
@@ -46,7 +46,7 @@ def linear(z, weight, bias):
     number of values apart, so they are kept an even number apart.
     """
     if z.is_cpu and z.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return fast_linear(z, weight, bias)
+        return linear_pointwise(z, weight, bias, "none", [], "")
     if not z.is_cpu or z.dtype != torch.float64:
         return nn.functional.linear(z, weight, bias)
     if z.stride(0) % 2 and z.stride(1) == 1:  # not a transposed matrix

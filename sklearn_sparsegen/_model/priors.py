@@ -1,21 +1,4 @@
-"""Priors of the components of a code, which are independent.
-
-A prior has
-
-* `energy(z)`: -log p of each code, a row of z, up to a constant;
-* `prox(v, step, z)`: the proximal step from v, and its derivative by v. The step is the
-  minimiser of `(u - v)**2 / (2 * step) + energy(u)`, or of a majoriser of this that is
-  made at z;
-* `slab_proba(z)`: the posterior probability that each entry is active;
-* `sample(draw)`: codes, made of new standard normal values that `draw()` returns;
-* `smooth`: whether -log p has a gradient everywhere, `z * weight(z, out=None)`;
-* `nonnegative`: whether codes have no negative entries;
-* `redraw_spike(z, draw)`, if the option of that name is set in `Model`.
-
-`step` has shape (n, 1) or (1, k), or is 0. The derivative that `prox` returns may be
-modified. The likelihood estimate also needs `log_prob(z)`, `weight(z)` and
-`support(z)`, which entries have a density; refinement a dataclass with `alpha`.
-"""
+"""Priors of the components of a code; `protocols.py` says what they must have."""
 
 import math
 from dataclasses import dataclass

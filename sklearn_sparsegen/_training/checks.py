@@ -4,8 +4,6 @@ import numpy as np
 import torch
 
 from .._data.arrays import resolve_device
-from .._inference.solvers import GradientSteps, stable_step_size
-from .._model.scale import slopes_at_zero
 from .._utils.distributed import devices, gather, n_processes
 from .._utils.warn import first_of, warn
 from .describe import describe
@@ -83,9 +81,9 @@ def check_scale(mean, variance, observed, dtype):
         )
 
 
-def check_sigma(encoder, data):
+def check_sigma(sigma, data):
     """Raise a ValueError if sigma is 0, or its square outside the range of floats."""
-    sigma, dtype = encoder.sigma_, data.dtype
+    dtype = data.dtype
     if sigma == 0:
         raise ValueError(
             "sigma='auto' has no value, because the first training data do not vary "
@@ -110,11 +108,11 @@ def check_result(encoder, data, figures, losses):
     `losses` are those of the epochs in which no schedule changes the loss.
     """
     messages, rate = [], min(encoder.learning_rate_init / 3, 0.01)
+    model = encoder._training_model()
     if "active" in figures:
         share, k = figures["active"].mean(), encoder.n_components_
         n_used = int((figures["active"] > 0).sum())
-        starts_at_zero = figures["empty"] == 1 and encoder._infers_through_generator
-        if starts_at_zero and not slopes_at_zero(encoder.generator_, k).any():
+        if figures["empty"] == 1 and model.is_flat_at_zero():
             messages.append(
                 "No row has an active code, because the output of the generator does "
                 "not change with the codes at z = 0; give its layers biases or more "
@@ -123,15 +121,13 @@ def check_result(encoder, data, figures, losses):
         elif figures["empty"] > 0.5:
             message = (
                 f"{figures['empty']:.0%} of the training rows have no active code; "
-                f"{_advice(encoder, 0.5, rate)}."
+                f"{_advice(encoder, model, 0.5, rate)}."
             )
             messages.append(message)
         # As long as a schedule goes on, and without a spike, codes may be dense.
-        elif share > 0.9 and losses and _alpha(encoder) < 0.5:
-            message = (
-                f"{share:.0%} of all codes are active; {_advice(encoder, 2.0, rate)}."
-            )
-            messages.append(message)
+        elif share > 0.9 and losses and model.alpha < 0.5:
+            advice = _advice(encoder, model, 2.0, rate)
+            messages.append(f"{share:.0%} of all codes are active; {advice}.")
         elif n_used < k / 10:
             message = (
                 f"Only {n_used} of n_components={k} components were active in the last "
@@ -140,7 +136,7 @@ def check_result(encoder, data, figures, losses):
             messages.append(message)
     _, variance, observed = data.moments()
     if figures["squared_error"] > variance @ observed > 0:
-        advice = _advice_on_steps(encoder) or (
+        advice = model.advice_on_steps() or (
             f"increase max_iter (try {2 * encoder.max_iter}), or reduce "
             f"learning_rate_init (try {rate:.2g})."
         )
@@ -161,37 +157,18 @@ def check_result(encoder, data, figures, losses):
     return messages
 
 
-def _advice_on_steps(encoder):
-    """Return advice on gradient steps that are too long at the code zero, or ""."""
-    model = encoder._make_model()
-    if not isinstance(model.solver, GradientSteps):
-        return ""
-    like = next(model.generator.parameters())
-    origin = like.new_zeros(1, encoder.n_components_)
-    is_stable = model.solver.step_size <= stable_step_size(origin, model)
-    return "" if is_stable else model.solver.advice(origin, model)
-
-
-def _alpha(encoder):
-    """Return the parameter alpha, or 1 where there is none or it has no effect."""
-    if getattr(encoder, "n_nonzero_coefs", None) is not None:
-        return 1.0
-    return getattr(encoder, "alpha", 1.0)
-
-
-def _advice(encoder, factor, rate):
+def _advice(encoder, model, factor, rate):
     """Return the advice to multiply sigma, and to divide alpha where it acts.
 
     Where codes do not depend on sigma, it is to lower the learning rate to `rate`.
     """
-    if not encoder._codes_depend_on_sigma:
+    if not model.codes_depend_on_sigma:
         return f"reduce learning_rate_init (try {rate:.2g})"
     verbs = ("reduce", "increase") if factor < 1 else ("increase", "reduce")
-    sigma, auto = encoder.sigma_ * factor, encoder._auto_sigma
+    sigma, auto = encoder.sigma_ * factor, encoder._state.scale.auto_sigma
     if auto and (auto < sigma if factor < 1 else auto > sigma):
         sigma = auto  # which is farther on
     advice = f"{verbs[0]} sigma (try {sigma:.2g})"
-    alpha = _alpha(encoder)
-    if alpha < 0.5:
-        advice += f" or {verbs[1]} alpha (try {alpha / factor or 0.05:.2g})"
+    if model.alpha < 0.5:
+        advice += f" or {verbs[1]} alpha (try {model.alpha / factor or 0.05:.2g})"
     return advice

@@ -1,10 +1,10 @@
-"""Training: one epoch of Algorithm 1, the schedule of alpha, and when to stop."""
+"""One epoch of training, which is Algorithm 1 of Li and Han."""
 
-import itertools
+from collections import defaultdict
 
 import torch
 
-from .._utils.distributed import add, average_gradients
+from .._utils.distributed import add, average_gradients, in_step
 from .._utils.precision import double
 
 
@@ -29,36 +29,47 @@ def train_epoch(model, batches, optimizer, draw):
     `draw(*shape)` returns standard normal values. Where several processes train
     together, each takes a step as long as any of them has a batch.
 
-    Returns the means over all rows of the figures that `model.loss` returns, as
-    tensors, and the places and the codes of the rows of this process whose energy is
-    higher than at the start of inference.
+    Returns the means over all rows of the figures of the steps, as tensors, and the
+    places and the codes of the rows of this process whose energy is higher than at the
+    start of inference.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    totals, all_weight, all_places, all_codes, n_missed = {}, 0.0, [], [], -1
-    for batch in itertools.chain(batches, itertools.repeat(None)):
+    totals, all_weight, n_missed, rising = defaultdict(float), 0.0, 0, ([], [])
+    for batch in in_step(batches):
         optimizer.zero_grad()
-        weight = 0.0  # of the batch of this process, if it has rows left
-        n_missed += batch is None  # the last time it is so there is no step
-        if batch is not None:
+        weight = 0.0  # of the rows of this process, if it has any left
+        if batch is None:
+            n_missed += 1
+        else:
             rows, x, weights = batch
-            loss, figures, (places, codes) = model.loss(x, rows, weights, draw)
             weight = weights.sum().item()
-            ((weights / weight).to(loss) * loss).sum().backward()
-            # Small tensors that are kept would keep the memory of a batch in pieces.
-            if places or not all_codes:
-                all_places += places
-                all_codes.append(codes)
-            # The sums stay on the device, because reading one would synchronise a GPU.
-            for name, values in figures.items():
-                values = double(values.detach())
-                total = torch.tensordot(weights.to(values), values, 1)
-                totals[name] = totals.get(name, 0.0) + total
-        weight = average_gradients(parameters, weight)
-        if not weight:  # no process has rows left
-            break
+            step = model.loss(x, rows, draw)  # infers the codes
+            if model.memory is not None:
+                model.memory.update(rows, step.z, step.output, weights)
+            ((weights / weight).to(step.loss) * step.loss).sum().backward()
+            _add_figures(totals, step.figures, weights)
+            _add_rising(rising, rows, step)
+        all_weight += average_gradients(parameters, weight)
         optimizer.step()
-        all_weight += weight
     add(totals.values())
     means = {name: total / all_weight for name, total in totals.items()}
     model.end_epoch(means, n_missed)
-    return means, (all_places, torch.cat(all_codes))
+    return means, rising
+
+
+def _add_figures(totals, figures, weights):
+    """Add the weighted sums of the figures of each row.
+
+    They stay on the device, because reading one would synchronise a GPU.
+    """
+    for name, values in figures.items():
+        values = double(values.detach())
+        totals[name] = totals[name] + torch.tensordot(weights.to(values), values, 1)
+
+
+def _add_rising(rising, rows, step):
+    """Add the places and the codes of rows that ended at a higher energy."""
+    if step.rising is not None and step.rising.any():
+        (which,) = step.rising.nonzero(as_tuple=True)
+        rising[0].extend(int(rows[i]) for i in which)
+        rising[1].append(step.z[which])

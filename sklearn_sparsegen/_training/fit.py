@@ -1,7 +1,7 @@
-"""Fitting: the attributes with which training starts, and its epochs.
+"""Fitting: the state with which training starts, and its epochs.
 
-`fit` and `partial_fit` call these functions, which set the attributes of an encoder.
-Where several processes train together, all of them call each of these.
+`fit` and `partial_fit` call these functions, which change the `TrainingState` of an
+encoder. Where several processes train together, all of them call each of these.
 """
 
 import math
@@ -11,23 +11,16 @@ import torch
 
 from .._data.arrays import empty_tensor, resolve_device, to_array
 from .._inference.batches import inference_batch_size
-from .._model.generators import Rescale
-from .._model.scale import output_map
+from .._model.generators import check_generator
+from .._model.scale import fix_slopes, output_map
 from .._utils.distributed import add, from_first, gather, n_processes, rank
 from .._utils.precision import double
 from .._utils.random import derive_seed, draw_seed, seeded_noise
 from .._utils.warn import warn
 from .checks import check_processes, check_result, check_scale, check_sigma
-from .epoch import make_optimizer, train_epoch, weights_are_finite
+from .epoch import train_epoch, weights_are_finite
 from .schedules import loss_has_converged
-from .state import (
-    check_fixed,
-    copy_of_networks,
-    fixed_values,
-    load_networks,
-    networks,
-    unchanged_on_failure,
-)
+from .state import DataScale, built, check_fixed, fixed_values, unchanged_on_failure
 
 
 class NoCallbacks:
@@ -43,28 +36,34 @@ class NoCallbacks:
         return False
 
 
-def begin(encoder, data, continues):
-    """Set the fitted attributes to their values before training, or check them.
+def begin(encoder, data, schedule, continues, in_parts=False):
+    """Give an encoder the state before training, or check that training can go on.
 
     Returns the rows to train on, and those to validate on or None.
     """
     check_processes(encoder, data)
-    if not continues:
-        encoder._seed = from_first(draw_seed(encoder.random_state))
-    held_out = None
+    seed = encoder._state.seed if continues else draw_seed(encoder.random_state)
+    seed, held_out = from_first(seed), None
     if encoder.early_stopping:
         # With a warm start the same rows are held out again.
-        seed = derive_seed(encoder._seed, "validation")
-        data, held_out = data.split(encoder.validation_fraction, seed)
-    else:  # a curve of before would not go on
-        vars(encoder).pop("validation_loss_curve_", None)
+        split_seed = derive_seed(seed, "validation")
+        data, held_out = data.split(encoder.validation_fraction, split_seed)
     if continues:
+        state = encoder._state
         check_fixed(encoder)
-        _move(encoder)
-        _set_sigma(encoder, data)
+        state.move(resolve_device(encoder.device))
+        state.sigma = _sigma(encoder, state.scale, data)
+        if held_out is None:  # a curve of before would not go on
+            state.curves.pop("validation_loss_curve_", None)
+        state.publish(encoder, data.to_library)
     else:
-        _initialise(encoder, data)
-    is_sigmoid = encoder.output_activation_ == "sigmoid" and encoder._generator_is_ours
+        state = _new_state(encoder, data, schedule, seed)
+    if state.memory is not None:
+        draw = seeded_noise(derive_seed(state.seed + rank(), "chains"), state.like)
+        state.memory.begin(data.n_places, data.places, draw)
+    state.first_epoch, state.best, state.messages = state.epoch, None, None
+    state.in_parts = in_parts
+    is_sigmoid = state.scale.output_activation == "sigmoid" and state.generator_is_ours
     if is_sigmoid and not data.is_in_unit_interval():
         warn(
             "output_activation='sigmoid' cannot reach the values of X outside [0, 1]; "
@@ -73,95 +72,80 @@ def begin(encoder, data, continues):
     return data, held_out
 
 
-def _move(encoder):
-    """Put the networks on `device`, which may have changed since the last epoch."""
-    like = empty_tensor("float32", resolve_device(encoder.device))
-    if next(encoder.generator_.parameters()).device == like.device:
-        return
-    for network in networks(encoder).values():
-        network.to(like.device)
-    # This puts the optimiser's state where the weights are.
-    encoder._optimizer.load_state_dict(encoder._optimizer.state_dict())
-
-
-def _set_sigma(encoder, data):
-    is_auto = encoder.sigma == "auto"
-    encoder.sigma_ = encoder._auto_sigma if is_auto else float(encoder.sigma)
-    check_sigma(encoder, data)
-
-
-def _initialise(encoder, data):
-    """Set all fitted attributes to their values before the first epoch."""
-    encoder.output_activation_ = encoder.output_activation
-    if encoder.output_activation == "auto":
+def _new_state(encoder, data, schedule, seed):
+    """Return the state before the first epoch, which the encoder then has."""
+    output_activation = encoder.output_activation
+    if output_activation == "auto":
         is_unit = data.is_in_unit_interval()
-        encoder.output_activation_ = "sigmoid" if is_unit else "identity"
-    encoder.n_components_ = int(encoder.n_components)
-    encoder._fixed_values = fixed_values(encoder)
-    encoder._generator_is_ours = not callable(encoder.generator)
+        output_activation = "sigmoid" if is_unit else "identity"
     mean, variance, observed = data.moments()
-    dtype = data.dtype
-    check_scale(mean, variance, observed, dtype)
-    encoder._auto_sigma = math.sqrt(float(variance.sum()) / encoder._signal_to_noise)
-    # The mean squared distance of a row from the mean, where it is observed.
-    encoder._data_variance = float(variance @ observed)
-    _set_sigma(encoder, data)
-    like = empty_tensor(dtype, resolve_device(encoder.device))
-    rescale = output_map(mean, variance, encoder.output_activation_)
-    built = encoder._build(rescale, like, data)
-    vars(encoder).update(built)
-    encoder._network_names = [
-        name for name, value in built.items() if isinstance(value, torch.nn.Module)
-    ]
-    modules = encoder.generator_.modules()
-    encoder._is_rescaled = any(isinstance(m, Rescale) for m in modules)
-    encoder._optimizer = make_optimizer(networks(encoder).values())
-    encoder.n_iter_ = 0
-    encoder.loss_curve_ = []
-    for name in ("n_active_curve_", "validation_loss_curve_"):
-        vars(encoder).pop(name, None)
+    check_scale(mean, variance, observed, data.dtype)
+    scale = DataScale(
+        output_activation,
+        encoder._maps_output(output_activation),
+        auto_sigma=math.sqrt(float(variance.sum()) / encoder._signal_to_noise),
+        variance=float(variance @ observed),
+    )
+    sigma = _sigma(encoder, scale, data)
+    like = empty_tensor(data.dtype, resolve_device(encoder.device))
+    output = output_map(mean, variance, output_activation)
+    state = built(encoder, seed, fixed_values(encoder), scale, output, like)
+    generator, k = state.networks["generator_"], state.n_components
+    check_generator(generator, k, encoder.n_features_in_)
+    if scale.is_mapped and state.generator_is_ours:
+        fix_slopes(generator, k, scale.variance, n_active=k)
+    encoder._start_networks(state, data)
+    state.sigma, state.scheduled = sigma, schedule.at(1)
+    state.publish(encoder, data.to_library)
+    encoder._training_model().begin()
+    return state
+
+
+def _sigma(encoder, scale, data):
+    """Return the standard deviation of the noise, or raise."""
+    sigma = scale.auto_sigma if encoder.sigma == "auto" else float(encoder.sigma)
+    check_sigma(sigma, data)
+    return sigma
 
 
 def run_epochs(encoder, data, held_out, schedule, context, arguments):
-    """Run the epochs that are left of a fit; return what to warn of.
+    """Run the epochs that are left of a fit, and find what to warn of.
 
     `held_out` are the rows to validate on, or None. `context` is scikit-learn's, and
     `arguments` are those of its hooks.
     """
-    while encoder._epochs_left:
+    state = encoder._state
+    last_epoch = state.first_epoch + int(encoder.max_iter)
+    while state.messages is None:
         check_processes(encoder, data)  # a callback may have changed a parameter
-        epoch = context.subcontext(task_name="epoch")
-        epoch.call_on_fit_task_begin(**arguments)
+        task = context.subcontext(task_name="epoch")
+        task.call_on_fit_task_begin(**arguments)
         with unchanged_on_failure(encoder):
             figures, messages = run_epoch(encoder, data, schedule, held_out)
-        curve = encoder.loss_curve_
-        watched = curve if held_out is None else encoder.validation_loss_curve_
-        left, tol = schedule.left(encoder.n_iter_), encoder.tol
-        encoder._epochs_left -= 1
+        losses = state.curves["loss_curve_"]
+        watched = losses if held_out is None else state.curves["validation_loss_curve_"]
+        left, tol = schedule.left(state.epoch), encoder.tol
         # Losses are compared over the epochs in which no schedule changes them.
-        encoder._n_compared += not left
+        epochs = range(state.first_epoch + 1, state.epoch + 1)
+        n_compared = sum(not schedule.left(epoch) for epoch in epochs)
         losses, watched = (
-            losses[len(losses) - encoder._n_compared :] for losses in (curve, watched)
+            curve[len(curve) - n_compared :] for curve in (losses, watched)
         )
         is_best = len(watched) > 0 and np.argmin(watched) == len(watched) - 1
         if held_out is not None and is_best:
-            encoder._best = copy_of_networks(encoder)
+            state.keep_best()
         converged = tol is not None and loss_has_converged(
             watched, tol, int(encoder.n_iter_no_change)
         )
         # A callback gets a copy of the encoder, and a copy has networks of its own.
-        stop = epoch.call_on_fit_task_end(**arguments, reconstruction_attributes={})
+        stop = task.call_on_fit_task_end(**arguments, reconstruction_attributes={})
         stop = from_first(stop)
-        if not (stop or converged or encoder._epochs_left == 0):
+        if not (stop or converged or state.epoch == last_epoch):
             continue
-        if encoder._best is not None:
-            load_networks(encoder, encoder._best)
-            encoder._best = None
-        encoder._epochs_left = 0
+        state.take_best()
         if left:
             messages.append(
-                f"fit ended after {encoder.n_iter_} epochs, but {left}; increase "
-                "max_iter."
+                f"fit ended after {state.epoch} epochs, but {left}; increase max_iter."
             )
         elif not (stop or tol is None or converged):
             messages.append(
@@ -169,51 +153,52 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
                 f"converged to tol={tol}; increase either, or set tol=None to train "
                 "for max_iter epochs without a test."
             )
-        encoder._fit_warnings = messages + check_result(encoder, data, figures, losses)
-    return encoder._fit_warnings
+        state.messages = messages + check_result(encoder, data, figures, losses)
 
 
 def run_epoch(encoder, data, schedule, held_out=None):
     """Train for one epoch on the data; return its figures and what to warn of."""
-    epoch = encoder.n_iter_ + 1
-    vars(encoder).update(schedule.at(epoch))
-    optimizer = encoder._optimizer
-    optimizer.param_groups[0]["lr"] = float(encoder.learning_rate_init)
-    model = encoder._make_model(data)
-    seed = encoder._seed, encoder.n_iter_
-    like = next(encoder.generator_.parameters())
-    order = encoder._seed if encoder.shuffle else None
-    batches = data.training_batches(encoder.batch_size, like, order, encoder.n_iter_)
+    state = encoder._state
+    epoch, state.scheduled = state.epoch + 1, schedule.at(state.epoch + 1)
+    state.publish(encoder, data.to_library)
+    state.optimizer.param_groups[0]["lr"] = float(encoder.learning_rate_init)
+    model = encoder._training_model()
+    if state.memory is not None and model.memory is None:
+        state.memory.clear()  # after training without it, it would be out of date
+    order = state.seed if encoder.shuffle else None
+    batches = data.training_batches(encoder.batch_size, state.like, order, state.epoch)
+    seed = state.seed, state.epoch
     if n_processes() > 1:
         seed = *seed, rank()
-    draw = seeded_noise(draw_seed(np.random.RandomState(seed)), like)
-    figures, rising = train_epoch(model, batches, optimizer, draw)
-    active = figures.get("active")
-    figures = {name: to_array(value) for name, value in figures.items()}
-    modules = networks(encoder).values()
-    shown, results = {"loss": float(figures["loss"])}, {"n_iter_": epoch}
+    draw = seeded_noise(draw_seed(np.random.RandomState(seed)), state.like)
+    means, (rows, codes) = train_epoch(model, batches, state.optimizer, draw)
+    figures = {name: to_array(value) for name, value in means.items()}
+    shown = {"loss": float(figures["loss"])}
     if "active" in figures:
-        results["component_frequency_"] = data.to_library(active)
         shown["n_active"] = float(figures["active"].sum())
     if held_out is not None:
         shown["validation_loss"] = _validation_loss(encoder, held_out)
     is_finite = all(map(math.isfinite, shown.values()))
-    if not (is_finite and weights_are_finite(modules)):
+    if not (is_finite and weights_are_finite(state.networks.values())):
         raise ValueError(
             f"Training diverged in epoch {epoch}: the loss or a weight is not finite; "
             "reduce learning_rate_init or rescale X."
         )
-    for name, value in shown.items():
-        curve = f"{name}_curve_"
-        results[curve] = [*getattr(encoder, curve, []), value]
-    # All at once, so that an interrupt leaves all of them or none.
-    vars(encoder).update(results)
+    curves = {f"{name}_curve_": value for name, value in shown.items()}
+    for name, value in state.scheduled.items():
+        if not name.startswith("_"):
+            curves[f"{name}curve_"] = value
+    for name, value in curves.items():
+        curves[name] = [*state.curves.get(name, []), value]
+    state.curves = state.curves | curves
+    state.epoch, state.component_frequency = epoch, means.get("active")
+    state.publish(encoder, data.to_library)
     if encoder.verbose and rank() == 0:
         text = ", ".join(f"{name} {value:.6g}" for name, value in shown.items())
         print(f"Epoch {epoch}: {text}")
-    (rows, codes), text = rising, None
+    text = None
     if rows:
-        text = model.solver.explain(codes, sorted(rows), data.n_rows, model)
+        text = model.solver.explain(torch.cat(codes), sorted(rows), data.n_rows, model)
     texts = gather(text)
     if n_processes() > 1:
         texts = [text and f"Process {i}: {text}" for i, text in enumerate(texts)]
@@ -223,15 +208,11 @@ def run_epoch(encoder, data, schedule, held_out=None):
 @torch.no_grad()
 def _validation_loss(encoder, data):
     """Return the mean loss of rows that training does not see."""
-    model = encoder._make_model()
-    model.memory = None  # the moments are those of the training rows
-    like = next(encoder.generator_.parameters())
-    draw = seeded_noise(derive_seed(encoder._seed, "validation"), like)
-    total = 0.0
+    state, model, total = encoder._state, encoder._inference_model(), 0.0
+    draw = seeded_noise(derive_seed(state.seed, "validation"), state.like)
     size = inference_batch_size(encoder.batch_size)
-    for rows, x, weights in data.training_batches(size, like, None, 0):
-        _, figures, _ = model.loss(x, rows, weights, draw)
-        losses = double(figures["loss"])
+    for rows, x, weights in data.training_batches(size, state.like, None, 0):
+        losses = double(model.loss(x, rows, draw).figures["loss"])
         weights = weights.to(losses)
         total = total + torch.stack([weights @ losses, weights.sum()])
     add([total])

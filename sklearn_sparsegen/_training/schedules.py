@@ -3,14 +3,24 @@
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """What depends on the epoch; epochs count from 1."""
+
+    def at(self, epoch: int) -> dict[str, float]:
+        """Return the values that an epoch trains with.
+
+        A name that does not begin with "_" is that of a fitted attribute.
+        """
+
+    def left(self, epoch: int) -> str:
+        """Return a sentence on what has not reached its end after an epoch, or ""."""
 
 
 class ConstantSchedule:
-    """The schedule of an encoder in which nothing depends on the epoch.
-
-    `at(epoch)` returns the fitted attributes that an epoch trains with. `left(epoch)`
-    returns a sentence on what has not reached its end then, or "". Epochs count from 1.
-    """
+    """The schedule of an encoder in which nothing depends on the epoch."""
 
     def at(self, epoch):
         return {}

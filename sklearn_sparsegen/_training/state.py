@@ -1,25 +1,27 @@
-"""The state of an encoder: as arrays, and restored if a call fails.
+"""The state of training: what a checkpoint holds, a failure restores, processes share.
 
-In a fitted encoder, networks and the optimiser are objects of PyTorch. The state that
-is pickled or saved has arrays in their place, and the objects are built again from the
-parameters that they were built from.
+The networks, the memory and the optimiser are objects of PyTorch. Where the state is
+saved, it has arrays in their place, and the objects are built again from the parameters
+that they were built from.
 """
 
 import contextlib
 import copy
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
 from .._data.arrays import (
-    as_numpy,
     empty_tensor,
     nested_arrays,
     nested_tensors,
     resolve_device,
-    to_tensor,
+    to_array,
 )
+from .._inference.memories import Memory
 from .._model.generators import Rescale
 from .._utils.compat import CALLBACK_ATTRIBUTES
 from .._utils.distributed import from_first, n_processes, rank
@@ -27,166 +29,266 @@ from .._utils.version import __version__
 from .._utils.warn import warn
 from .epoch import make_optimizer
 
-_VERSION = "_sparsegen_version"
-_OF_SCIKIT_LEARN = "_skl", "_sklearn", "_callback", "_parent", "_metadata"
-_OF_ROWS = ("codes_",)  # each process has rows of its own
+
+@dataclass(frozen=True)
+class DataScale:
+    """What the first training data fix.
+
+    `auto_sigma` is the value of `sigma="auto"`, and `variance` the mean squared
+    distance of a row from the mean, where it is observed. `is_mapped` tells whether the
+    generator ends with a fixed map to the unit and the offset of the data.
+    """
+
+    output_activation: str
+    is_mapped: bool
+    auto_sigma: float
+    variance: float
 
 
-def networks(encoder):
-    """Return the fitted modules of an encoder, by the names of their attributes."""
-    names = getattr(encoder, "_network_names", ())
-    return {name: getattr(encoder, name) for name in names}
+@dataclass(eq=False)
+class TrainingState:
+    """All that a run of training has made, and needs to go on.
+
+    It is one attribute of an encoder, whose public attributes `publish` sets.
+
+    * `seed`: that of the weights, of the order of rows and of the noise;
+    * `fixed`: the values of the parameters that act only where training starts;
+    * `scale`: what the first training data fix;
+    * `networks`: modules, or None, by the names of attributes, with "generator_";
+    * `memory`: the `Memory` of the codes, or None;
+    * `optimizer`: Adam, for the weights of the networks;
+    * `sigma`: the standard deviation of the noise;
+    * `epoch`: the number of epochs so far, and `scheduled` the values of the last one;
+    * `curves`: a number for each epoch, by the name of the attribute;
+    * `component_frequency`: a tensor (k,), or None;
+    * `first_epoch`: the number of epochs before this call of `fit`;
+    * `best`: the states of the networks at the least loss of rows held out, or None;
+    * `messages`: what `fit` warns of at its end, and None before it;
+    * `in_parts`: whether `partial_fit` trains, after which more is likely to come.
+    """
+
+    seed: int
+    fixed: dict[str, Any]
+    scale: DataScale
+    sigma: float = 0.0
+    networks: dict[str, Any] = field(default_factory=dict)
+    memory: Memory | None = None
+    optimizer: torch.optim.Optimizer | None = None
+    epoch: int = 0
+    scheduled: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=lambda: {"loss_curve_": []})
+    component_frequency: torch.Tensor | None = None
+    first_epoch: int = 0
+    best: dict[str, Any] | None = None
+    messages: list[str] | None = None
+    in_parts: bool = False
+
+    @property
+    def n_components(self):
+        return int(self.fixed["n_components"])
+
+    @property
+    def generator_is_ours(self):
+        return not callable(self.fixed["generator"])
+
+    @property
+    def like(self):
+        """A tensor of the type and the device of the weights."""
+        return next(self.networks["generator_"].parameters())
+
+    def attributes(self, to_library=to_array):
+        """Return the public attributes of an encoder, by name.
+
+        `to_library(tensor)` makes arrays as the user's data are.
+        """
+        attributes = {
+            "n_components_": self.n_components,
+            "output_activation_": self.scale.output_activation,
+            "sigma_": self.sigma,
+            "n_iter_": self.epoch,
+            **self.scheduled,
+            **self.curves,
+            **self.networks,
+        }
+        if self.component_frequency is not None:
+            attributes["component_frequency_"] = to_library(self.component_frequency)
+        if self.memory is not None:
+            attributes |= self.memory.attributes(to_library)
+        return {name: v for name, v in attributes.items() if not name.startswith("_")}
+
+    def publish(self, encoder, to_library=to_array):
+        """Set the public attributes of an encoder, and take away those of before."""
+        attributes = self.attributes(to_library)
+        for name in ("n_active_curve_", "validation_loss_curve_"):
+            if name not in attributes:
+                vars(encoder).pop(name, None)
+        # All at once, so that an interrupt leaves all of them or none.
+        vars(encoder).update(attributes, _state=self)
+
+    # Copies of the state --------------------------------------------------------------
+
+    def _modules(self, of_rows=False):
+        """Return the networks, and the memory unless it belongs to rows, by name."""
+        modules = dict(self.networks)
+        if self.memory is not None and of_rows >= self.memory.of_rows:
+            modules["memory"] = self.memory
+        return {name: module for name, module in modules.items() if module is not None}
+
+    def _objects(self):
+        """Return the objects of PyTorch by name."""
+        return self._modules(of_rows=True) | {"optimizer": self.optimizer}
+
+    def _values(self):
+        """Return what training changes beside the objects, by name."""
+        return {name: getattr(self, name) for name in _VALUES}
+
+    def snapshot(self):
+        """Return a copy of all that training changes, for `restore`."""
+        # Training replaces values, but changes the objects in place.
+        states = {name: o.state_dict() for name, o in self._objects().items()}
+        return {**self._values(), "objects": copy.deepcopy(states)}
+
+    def restore(self, snapshot):
+        """Set all that training changes, from a snapshot or from arrays as tensors."""
+        for name in _VALUES:
+            setattr(self, name, snapshot[name])
+        states = snapshot["objects"]
+        for name, value in self._objects().items():
+            if name not in states:
+                continue
+            try:
+                value.load_state_dict(states[name])
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"The saved {name} does not fit into a new one; a factory "
+                    "`generator` must give the same module in each call. PyTorch says: "
+                    f"{error}"
+                ) from error
+
+    def to_arrays(self):
+        """Return all that training changes as numbers, texts and arrays."""
+        # A tensor in a file may need a device that another machine lacks.
+        return nested_arrays(self.snapshot()) | {"scale": asdict(self.scale)}
+
+    def from_arrays(self, arrays):
+        """Set all that training changes, from what `to_arrays` has returned."""
+        scale = DataScale(**arrays["scale"])
+        self.restore(nested_tensors(arrays) | {"scale": scale})
+
+    def broadcast(self):
+        """Give the states of all processes the values of that of the first one."""
+        if n_processes() == 1:
+            return
+        arrays = self.to_arrays()
+        if self.memory is not None and self.memory.of_rows:
+            del arrays["objects"]["memory"]
+        arrays = from_first(arrays)
+        if rank():
+            self.from_arrays(arrays)
+
+    def keep_best(self):
+        """Keep the networks as they are now, for `take_best`."""
+        states = {name: m.state_dict() for name, m in self._modules().items()}
+        self.best = copy.deepcopy(states)
+
+    def take_best(self):
+        """Give the networks the states that were kept last, if there are any."""
+        for name, state in (self.best or {}).items():
+            self._modules()[name].load_state_dict(state)
+        self.best = None
+
+    def move(self, device):
+        """Put the networks on a device, and the optimiser's state where they are."""
+        if self.like.device == device:
+            return
+        for module in self._modules().values():
+            module.to(device)
+        self.optimizer.load_state_dict(self.optimizer.state_dict())
 
 
-def copy_of_networks(encoder):
-    """Return the states of the fitted modules as arrays, by their names."""
-    states = {name: m.state_dict() for name, m in networks(encoder).items()}
-    return copy.deepcopy(nested_arrays(states))
+_OBJECTS = "fixed", "networks", "memory", "optimizer"
+_VALUES = [f.name for f in fields(TrainingState) if f.name not in _OBJECTS]
 
 
-def load_networks(encoder, states):
-    """Give the fitted modules the states that `copy_of_networks` has returned."""
-    for name, state in nested_tensors(states).items():
-        getattr(encoder, name).load_state_dict(state)
+def built(encoder, seed, fixed, scale, output, like):
+    """Return the state of an encoder before training, whose weights are random.
 
-
-def _objects(encoder):
-    """Return the fitted objects of PyTorch: the modules and the optimiser."""
-    if not hasattr(encoder, "_optimizer"):
-        return {}
-    return {**networks(encoder), "_optimizer": encoder._optimizer}
-
-
-# A call that fails --------------------------------------------------------------------
+    They have the type and the device of the tensor `like`. `output` is the map at the
+    end of the generator, if it has one.
+    """
+    state = TrainingState(seed, fixed, scale)
+    state.networks = encoder._make_networks(state, output, like)
+    state.memory = encoder._make_memory(like)
+    state.optimizer = make_optimizer(state.networks.values())
+    return state
 
 
 @contextlib.contextmanager
 def unchanged_on_failure(encoder):
-    """Give all attributes back their values if what runs in this context raises.
+    """Give an encoder back its state and attributes if what runs here raises.
 
     An interrupt does not undo the epochs that were whole.
     """
-    # Training replaces arrays and lists, but changes these in place.
-    objects = _objects(encoder)
-    states = {name: copy.deepcopy(o.state_dict()) for name, o in objects.items()}
-    before = vars(encoder).copy()
+    state, attributes = getattr(encoder, "_state", None), vars(encoder).copy()
+    snapshot = None if state is None else state.snapshot()
     try:
         yield
     except BaseException as error:
-        curve = getattr(encoder, "loss_curve_", None)
-        has_learned = curve and curve is not before.get("loss_curve_")
+        now = getattr(encoder, "_state", None)
+        before = 0 if now is not state or state is None else snapshot["epoch"]
+        has_learned = now is not None and now.epoch > before
         if not (isinstance(error, KeyboardInterrupt) and has_learned):
             # scikit-learn looks for these after fit, to tear callbacks down.
             for name in CALLBACK_ATTRIBUTES:
                 if name in vars(encoder):
-                    before[name] = vars(encoder)[name]
-            encoder.__dict__ = before
-            for name, state in states.items():
-                objects[name].load_state_dict(state)
+                    attributes[name] = vars(encoder)[name]
+            encoder.__dict__ = attributes
+            if state is not None:
+                state.restore(snapshot)
         raise
 
 
-# Arrays -------------------------------------------------------------------------------
+# Pickles ------------------------------------------------------------------------------
 
 
-def to_arrays(encoder, attributes):
-    """Return attributes of an encoder with arrays for its networks and optimiser."""
-    # A tensor in a pickle may need a device that another machine lacks.
-    state = nested_arrays(attributes) | {_VERSION: __version__}
-    for name, value in _objects(encoder).items():
-        state[name] = nested_arrays(value.state_dict())
-    if "generator_" in state:
-        dtype = next(encoder.generator_.parameters()).dtype
-        state["_dtype"] = str(dtype).removeprefix("torch.")
-    return state
+def to_pickle(encoder, attributes):
+    """Return the attributes of an encoder with arrays in place of tensors."""
+    attributes = nested_arrays(attributes) | {_VERSION: __version__}
+    state = attributes.pop("_state", None)
+    if state is None:
+        return attributes
+    for name in state.attributes():
+        attributes.pop(name, None)
+    arrays = state.to_arrays()
+    if not (encoder.warm_start or state.in_parts):
+        del arrays["objects"]["optimizer"]  # nothing is likely to go on from it
+    dtype = str(state.like.dtype).removeprefix("torch.")
+    return attributes | {"_state": arrays | {"fixed": state.fixed, "dtype": dtype}}
 
 
-def progress(encoder):
-    """Return the attributes that training sets, as arrays, numbers and texts.
-
-    `from_arrays` sets them in an encoder with the same parameters.
-    """
-    attributes = _set_by_training(encoder).items()
-    return to_arrays(encoder, {name: _plain(name, value) for name, value in attributes})
-
-
-def _set_by_training(encoder):
-    """Return attributes that are neither parameters nor scikit-learn's, by name."""
-    left_out = {*encoder.get_params(deep=False), *_objects(encoder)}
-    left_out |= {"_fixed_values", "feature_names_in_"}
-    return {
-        name: value
-        for name, value in vars(encoder).items()
-        # scikit-learn's own are callbacks and the settings of outputs and metadata.
-        if name not in left_out and not name.startswith(_OF_SCIKIT_LEARN)
-    }
-
-
-def share(encoder):
-    """Give the encoders of all processes the state of that of the first one."""
-    if n_processes() == 1:
-        return
-    own, attributes = _set_by_training(encoder), {}
-    for name in own.keys() - set(_OF_ROWS):
-        with contextlib.suppress(TypeError):  # of no interest to training
-            attributes[name] = _plain(name, own[name])
-    state = from_first(to_arrays(encoder, attributes))
-    if rank():
-        from_arrays(encoder, state)
-        for name, value in own.items():
-            if isinstance(value, torch.Tensor) and name in state:
-                setattr(encoder, name, to_tensor(state[name], value))
-
-
-def _plain(name, value):
-    """Return a value as numbers, texts and arrays of numbers, or raise."""
-    value = as_numpy(value)
-    if isinstance(value, dict):
-        return {key: _plain(name, item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(name, item) for item in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    is_array = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-    if is_array or value is None or type(value) in (bool, int, float, str):
-        return value
-    raise TypeError(
-        f"The attribute {name} cannot be saved, because it is a {type(value).__name__} "
-        "and not a number, a text, an array of numbers, or a list or dictionary of "
-        "these."
-    )
-
-
-def from_arrays(encoder, state):
-    """Set the attributes of an encoder from what `to_arrays` has returned.
+def from_pickle(encoder, attributes):
+    """Set the attributes of an encoder from what `to_pickle` has returned.
 
     The networks are put on the encoder's `device` if this machine has it, else on the
     CPU. Without a state of the optimiser there is a new one.
     """
-    state = state.copy()
-    _check_version(encoder, state.pop(_VERSION, None))
-    vars(encoder).update(state)
-    if "generator_" not in state:
+    attributes = attributes.copy()
+    _check_version(encoder, attributes.pop(_VERSION, None))
+    arrays = attributes.pop("_state", None)
+    vars(encoder).update(attributes)
+    if arrays is None:
         return
-    dtype = vars(encoder).pop("_dtype")
+    dtype, scale = arrays["dtype"], DataScale(**arrays["scale"])
     like = empty_tensor(dtype, "cpu")
     with contextlib.suppress(ValueError):
         like = empty_tensor(dtype, resolve_device(encoder.device))
-    rescale = Rescale(torch.zeros(encoder.n_features_in_), 1.0)
-    vars(encoder).update(
-        encoder._build(rescale if encoder._is_rescaled else None, like)
-    )
-    encoder._optimizer = make_optimizer(networks(encoder).values())
-    for name, value in _objects(encoder).items():
-        if name not in state:
-            continue
-        try:
-            value.load_state_dict(nested_tensors(state[name]))
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"The saved {name} does not fit into a new one; a factory `generator` "
-                f"must give the same module in each call. PyTorch says: {error}"
-            ) from error
+    output = Rescale(torch.zeros(encoder.n_features_in_), 1.0)
+    state = built(encoder, arrays["seed"], arrays["fixed"], scale, output, like)
+    state.from_arrays(arrays)
+    state.publish(encoder)
+
+
+_VERSION = "_sparsegen_version"
 
 
 def _check_version(encoder, version):
@@ -222,7 +324,7 @@ def fixed_values(encoder):
 def check_fixed(encoder):
     """Raise a ValueError if such a parameter has changed since training started."""
     for name, value in fixed_values(encoder).items():
-        before = encoder._fixed_values[name]
+        before = encoder._state.fixed[name]
         # A function tells what it does by no text.
         is_other = callable(value) or _text(value) != _text(before)
         if value is not before and is_other:

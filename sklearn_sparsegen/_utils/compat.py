@@ -22,9 +22,9 @@ __all__ = [
     "StrOptions",
     "TorchDispatchMode",
     "check_sample_weight",
-    "fast_linear",
     "fit_context",
     "has_hooks",
+    "linear_pointwise",
     "takes_generator",
     "validate_parameter_constraints",
     "validate_params",
@@ -35,10 +35,8 @@ __all__ = [
 # callbacks down.
 CALLBACK_ATTRIBUTES = "_callback_fit_ctx", "_skl_callbacks_to_teardown"
 
-
-def fast_linear(z, weight, bias):
-    """Return z @ weight.T + bias of float32 tensors on the CPU, computed by oneDNN."""
-    return torch.ops.mkldnn._linear_pointwise(z, weight, bias, "none", [], "")
+# oneDNN's product, which some builds of PyTorch lack.
+linear_pointwise = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 def has_hooks(module):

@@ -93,6 +93,18 @@ def add(tensors):
             _add(tensors)
 
 
+def in_step(batches):
+    """Yield batches, and then None as long as another process has batches left.
+
+    So all processes take the same number of steps.
+    """
+    for batch in batches:
+        _meet(number=1)
+        yield batch
+    while _meet(number=0):
+        yield None
+
+
 def average_gradients(parameters, weight):
     """Replace the gradients by their mean over the rows of all processes.
 
@@ -104,12 +116,11 @@ def average_gradients(parameters, weight):
     parameters = [p for p in parameters if p.requires_grad]
     with _exchange():
         total = _meet(number=weight)
-        if total:
-            for parameter in parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                parameter.grad *= weight / total
-            _add([parameter.grad for parameter in parameters])
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad *= weight / total
+        _add([parameter.grad for parameter in parameters])
     return total
 
 

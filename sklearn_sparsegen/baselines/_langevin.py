@@ -1,31 +1,16 @@
 """Dense codes by Langevin dynamics: short-run inference and alternating back-prop."""
 
-import numpy as np
+from dataclasses import replace
 
 from .._base import BaseEncoder
-from .._data.arrays import from_array_api, to_tensor
-from .._data.rows import Rows
 from .._encoder import SparseGeneratorEncoder
 from .._inference.memories import Chains
 from .._inference.model import Model
 from .._inference.solvers import GradientSteps
 from .._inference.starts import StandardNormal
 from .._model.priors import SpikeSlab
-from .._utils.distributed import rank
 from .._utils.docs import describe_like
 from .._utils.parameters import COUNT, POSITIVE, parameter, parameters
-from .._utils.random import derive_seed, seeded_noise
-
-
-def _langevin_model(encoder, X, n_steps, start, memory=None):
-    """Return the model of an encoder with these parameters and a normal prior."""
-    return Model(
-        **encoder._model_parts(X),
-        prior=SpikeSlab(alpha=1.0),  # the standard normal distribution
-        solver=GradientSteps(n_steps, float(encoder.step_size), langevin=True),
-        start=start,
-        memory=memory,
-    )
 
 
 @describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
@@ -78,8 +63,11 @@ class ShortRunEncoder(BaseEncoder):
     n_steps: int = parameter(COUNT, default=30)
     step_size: float = parameter(POSITIVE, default=0.1)
 
-    def _make_model(self, X=None):
-        return _langevin_model(self, X, self.n_steps, StandardNormal())
+    def _inference_model(self):
+        return _langevin_model(self, self.n_steps)
+
+    def _training_model(self):
+        return replace(self._inference_model(), seed=self._epoch_seed)
 
 
 @describe_like(ShortRunEncoder)
@@ -138,31 +126,27 @@ class ABPEncoder(BaseEncoder):
     transform_n_steps: int = parameter(COUNT, default=100)
     step_size: float = parameter(POSITIVE, default=0.1)
 
-    def _build(self, rescale, like, X=None):
-        fitted = super()._build(rescale, like, X)
-        if X is not None:
-            fitted["codes_"] = np.empty((0, self.n_components_))
-        return fitted
+    def _make_memory(self, like):
+        return Chains(int(self.n_components), like)
 
-    def _make_model(self, X=None):
-        if X is None:
-            n_steps = self.transform_n_steps
-            return _langevin_model(self, X, n_steps, StandardNormal())
-        like = next(self.generator_.parameters()).detach().cpu()
-        codes = from_array_api(self.codes_)
-        if not isinstance(X, Rows):
-            raise ValueError(
-                "ABPEncoder keeps a chain for each row of X, which the rows of a "
-                "stream do not tell; pass X as an array, or use ShortRunEncoder."
-            )
-        n_rows = X.X.shape[0]
-        if codes.shape[0] != n_rows:  # other data than before: new chains
-            seed = derive_seed(self._seed + rank(), "chains")
-            codes = like.new_zeros(n_rows, self.n_components_)
-            draw = seeded_noise(seed, like)
-            # Rows that do not count, or are held out, have no chain.
-            codes[X.places] = draw(X.n_rows, self.n_components_)
-        # A new tensor, which a copy of the encoder does not share, and its array.
-        chains = Chains(to_tensor(codes, like))
-        self.codes_ = X.to_library(chains.positions)
-        return _langevin_model(self, X, self.n_steps, chains, memory=chains)
+    def _inference_model(self):
+        return _langevin_model(self, self.transform_n_steps)
+
+    def _training_model(self):
+        chains = self._state.memory
+        return replace(
+            _langevin_model(self, self.n_steps),
+            seed=self._epoch_seed,
+            start=chains,
+            memory=chains,
+        )
+
+
+def _langevin_model(encoder, n_steps):
+    """Return a model with a normal prior and Langevin dynamics of so many steps."""
+    return Model(
+        **encoder._model_parts(),
+        prior=SpikeSlab(alpha=1.0),  # the standard normal distribution
+        solver=GradientSteps(n_steps, float(encoder.step_size), langevin=True),
+        start=StandardNormal(),
+    )

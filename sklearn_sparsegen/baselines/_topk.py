@@ -6,13 +6,13 @@ import torch
 
 from .._base import BaseEncoder
 from .._encoder import SparseGeneratorEncoder
-from .._inference.solvers import Solution
+from .._inference.model import Step
 from .._model.likelihoods import squared_error
 from .._model.linear_layers import forward, row_multiple
 from .._utils.docs import describe_like
 from .._utils.parameters import COUNT, check_limit, parameter, parameters
 from .._utils.types import Sizes
-from ._variational import VariationalModel, build_recognition
+from ._variational import RecognitionModel, build_recognition
 
 
 def keep_largest(z, n):
@@ -28,41 +28,32 @@ def keep_largest(z, n):
 
 
 @dataclass
-class TopKModel:
-    """An autoencoder of at most `n_active` components, as `_model.py` describes models.
+class TopKModel(RecognitionModel):
+    """An autoencoder of at most `n_active` components.
 
     `weight` is the generator's first one, whose columns have norm 1, or None for a
     generator whose scale is not ours to change.
     """
 
-    generator: torch.nn.Module
-    likelihood: object
     recognition: torch.nn.Module
     n_active: int
     weight: torch.Tensor | None
 
-    solver = refinement = None  # the network finds the codes
-    check = VariationalModel.check
+    codes_depend_on_sigma = False
 
     def batch_shape(self, batch_size):
-        """Return the rows of a batch of inference, and a multiple to fill it up to."""
         if not next(self.generator.parameters()).is_cpu:
             return batch_size, 1
         # Of entries that are nearly equal, rounding decides which one is kept.
         multiple = row_multiple(self.recognition[1:])
         return batch_size + -batch_size % multiple, multiple
 
-    def encode(self, x):
+    def codes(self, x):
         return keep_largest(forward(self.recognition, x).relu(), self.n_active)
 
-    @torch.no_grad()
-    def infer(self, x, rows=None):
-        not_converged = torch.zeros(len(x), dtype=torch.bool)
-        return Solution(self.encode(x), None, not_converged)
-
-    def loss(self, x, rows, weights, draw):
-        """Return the data term at the codes that the network finds."""
-        z = self.encode(x)
+    def loss(self, x, rows, draw):
+        """Return the data term at the codes that the network finds, as a `Step`."""
+        z = self.codes(x)
         # Between epochs the norms are 1. Within one, codes are divided in place of the
         # columns, so that the length of a column changes nothing and has no gradient.
         scaled = z if self.weight is None else z / self.weight.norm(dim=0)
@@ -74,7 +65,7 @@ class TopKModel:
             "active": active,
             "empty": ~active.any(1),
         }
-        return loss, figures, ([], z.new_empty(0, z.shape[1]))
+        return Step(loss, figures, z, output)
 
     @torch.no_grad()
     def end_epoch(self, means, n_missed):
@@ -166,8 +157,6 @@ class TopKEncoder(BaseEncoder):
     """
 
     _can_sample = _can_score = False
-    _infers_through_generator = False
-    _codes_depend_on_sigma = False
 
     hidden_layer_sizes: Sizes = parameter("array-like", COUNT, default=(), fixed=True)
     n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
@@ -177,16 +166,19 @@ class TopKEncoder(BaseEncoder):
         super()._validate_params()
         check_limit(self)
 
-    def _build(self, rescale, like, X=None):
-        fitted = super()._build(rescale, like, X)
-        recognition = build_recognition(self, rescale, 1).to(like)
-        if self._fixed_values["generator"] is None:
-            start_at_transpose(recognition, fitted["generator_"])
-        return {**fitted, "recognition_": recognition}
+    def _make_networks(self, state, output, like):
+        networks = super()._make_networks(state, output, like)
+        recognition = build_recognition(self, state, output, n_heads=1)
+        return networks | {"recognition_": recognition.to(like)}
 
-    def _make_model(self, X=None):
+    def _start_networks(self, state, data):
+        if state.fixed["generator"] is None:
+            networks = state.networks
+            start_at_transpose(networks["recognition_"], networks["generator_"])
+
+    def _inference_model(self):
         limit = self.n_nonzero_coefs or max(1, self.n_components_ // 10)
-        is_ours, layers = self._generator_is_ours, self.generator_.children()
+        is_ours, layers = self._state.generator_is_ours, self.generator_.children()
         return TopKModel(
             generator=self.generator_,
             likelihood=self._likelihood(),

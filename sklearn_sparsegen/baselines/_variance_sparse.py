@@ -1,6 +1,7 @@
 """Sparse coding with variance regularisation."""
 
 import functools
+from dataclasses import replace
 
 from .._base import BaseEncoder
 from .._encoder import SparseGeneratorEncoder
@@ -114,26 +115,23 @@ class VarianceSparseEncoder(BaseEncoder):
     n_steps: int = parameter(COUNT, default=30)
     sparse_output: bool = parameter("boolean", default=False)
 
-    def _build(self, rescale, like, X=None):
-        fitted = super()._build(rescale, like, X)
-        fitted["_stiffest"] = StiffestDirection(self.n_components_).to(like)
-        if X is not None:
-            fitted["_stiffest"].update(fitted["generator_"], self._likelihood())
-        return fitted
+    def _make_networks(self, state, output, like):
+        networks = super()._make_networks(state, output, like)
+        return networks | {"_stiffest": StiffestDirection(state.n_components).to(like)}
 
-    def _make_model(self, X=None):
-        coupling = functools.partial(
-            VarianceHinge,
-            weight=float(self.variance_weight),
-            floor=float(self.min_scale),
-        )
+    def _inference_model(self):
+        stiffest = self._state.networks["_stiffest"].under(self._likelihood())
         return Model(
-            **self._model_parts(X),
+            **self._model_parts(),
             prior=Exponential(float(self.rate)),
-            solver=ProximalQuasiNewton(
-                self.n_steps, None, self._stiffest.under(self._likelihood())
-            ),
-            stiffest=self._stiffest,
+            solver=ProximalQuasiNewton(self.n_steps, None, stiffest),
             start=Zeros(self.n_components_),
-            coupling=None if X is None else coupling,
+        )
+
+    def _training_model(self):
+        weight, floor = float(self.variance_weight), float(self.min_scale)
+        return replace(
+            self._inference_model(),
+            coupling=functools.partial(VarianceHinge, weight=weight, floor=floor),
+            stiffest=self._state.networks["_stiffest"],
         )

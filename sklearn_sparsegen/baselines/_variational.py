@@ -10,11 +10,13 @@ import torch
 from .._base import BaseEncoder
 from .._data.arrays import layer_sizes
 from .._encoder import SparseGeneratorEncoder
+from .._inference.model import Step
 from .._inference.solvers import Solution
 from .._model.generators import Rescale, build_generator, mlp_generator
 from .._model.likelihoods import squared_error
 from .._model.linear_layers import forward
 from .._model.priors import SpikeSlab
+from .._model.protocols import Likelihood
 from .._utils.docs import describe_like
 from .._utils.parameters import NON_NEGATIVE, parameter, parameters
 from .._utils.precision import double
@@ -25,28 +27,21 @@ _N_DRAWS = 100  # of the likelihood estimate, for each row
 
 
 @dataclass
-class VariationalModel:
-    """A model with a recognition network, with the protocol of `_model.py`.
+class RecognitionModel:
+    """A model whose codes a network finds in one pass; `CodeModel` is the protocol.
 
-    `encode` maps data to the posterior q(z | x), with independent components. It has a
-    `mean`, `log_prob(z)` of each entry, `sample(draw)`, `relaxed_sample(draw)`, which
-    has a gradient, and `figures()` for the curves. `make_prior()` returns the prior for
-    the present weights. The loss adds `divergence(posterior, prior)` of each row.
+    A subclass has `codes(x)` and `loss`.
     """
 
     generator: torch.nn.Module
-    likelihood: object
-    n_components: int
-    seed: tuple
-    encode: Callable
-    make_prior: Callable
-    divergence: Callable
+    likelihood: Likelihood
 
-    solver = refinement = None  # the network finds the codes
+    solver = refinement = memory = None
+    alpha = 1.0
+    codes_depend_on_sigma = True
 
-    @property
-    def prior(self):
-        return self.make_prior()
+    def begin(self):
+        """Do nothing: any generator will do."""
 
     def batch_shape(self, batch_size):
         """Return the rows of a batch of inference; it is not filled up."""
@@ -54,8 +49,8 @@ class VariationalModel:
 
     @torch.no_grad()
     def infer(self, x, rows=None):
-        mean = self.encode(x).mean
-        return Solution(mean, None, torch.zeros(len(x), dtype=torch.bool))
+        not_converged = torch.zeros(len(x), dtype=torch.bool)
+        return Solution(self.codes(x), None, not_converged)
 
     def check(self, solution, rows):
         (failed,) = (~solution.z.isfinite().all(1)).nonzero(as_tuple=True)
@@ -65,7 +60,41 @@ class VariationalModel:
                 f"The codes of rows {rows} of X are not finite; rescale X."
             )
 
-    def loss(self, x, rows, weights, draw):
+    def end_epoch(self, means, n_missed):
+        """Do nothing."""
+
+    def is_flat_at_zero(self):
+        return False  # inference does not start there
+
+    def advice_on_steps(self):
+        return ""
+
+
+@dataclass
+class VariationalModel(RecognitionModel):
+    """A variational autoencoder.
+
+    `encode` maps data to the posterior q(z | x), with independent components. It has a
+    `mean`, `log_prob(z)` of each entry, `sample(draw)`, `relaxed_sample(draw)`, which
+    has a gradient, and `figures()` for the curves. `make_prior()` returns the prior for
+    the present weights. The loss adds `divergence(posterior, prior)` of each row.
+    """
+
+    n_components: int
+    seed: tuple
+    encode: Callable
+    make_prior: Callable
+    divergence: Callable
+    alpha: float = 1.0
+
+    @property
+    def prior(self):
+        return self.make_prior()
+
+    def codes(self, x):
+        return self.encode(x).mean
+
+    def loss(self, x, rows, draw):
         """Return the negative evidence lower bound at one draw from the posterior."""
         posterior = self.encode(x)
         z = posterior.relaxed_sample(lambda: draw(len(x), self.n_components))
@@ -74,10 +103,7 @@ class VariationalModel:
         loss = energy + self.divergence(posterior, self.prior)
         error = squared_error(x, self.likelihood.mean(output))
         figures = {"loss": loss, "squared_error": error, **posterior.figures()}
-        return loss, figures, ([], z.new_empty(0, z.shape[1]))
-
-    def end_epoch(self, means, n_missed):
-        """Do nothing: the divergence fixes the scale of the codes."""
+        return Step(loss, figures, z, output)
 
     @torch.no_grad()
     def log_likelihood(self, x, z):
@@ -93,25 +119,25 @@ class VariationalModel:
         return log_mean - self.likelihood.constant(x.shape[1])
 
 
-def build_recognition(encoder, rescale, n_heads):
+def build_recognition(encoder, state, output, n_heads):
     """Return a recognition network for an encoder, on the CPU.
 
     It mirrors the fully connected generator, and has `n_heads` outputs per component.
-    First it undoes the map `rescale` of the generator's output, unless a sigmoid
+    First it undoes the map `output` at the end of the generator, unless a sigmoid
     follows there.
     """
-    fixed, n_features = encoder._fixed_values, encoder.n_features_in_
+    fixed, n_features = state.fixed, encoder.n_features_in_
     source = functools.partial(
         mlp_generator,
         hidden_layer_sizes=layer_sizes(fixed["hidden_layer_sizes"])[::-1],
         activation=fixed["activation"],
     )
-    n_outputs = n_heads * encoder.n_components_
+    n_outputs = n_heads * state.n_components
     # The generator has the seed itself.
-    network = build_generator(source, n_features, n_outputs, encoder._seed + 1)
+    network = build_generator(source, n_features, n_outputs, state.seed + 1)
     undo = Rescale(torch.zeros(n_features), 1.0)
-    if encoder.output_activation_ != "sigmoid" and rescale is not None:
-        undo = Rescale(-rescale.offset / rescale.scale, 1 / rescale.scale)
+    if state.scale.output_activation != "sigmoid":
+        undo = Rescale(-output.offset / output.scale, 1 / output.scale)
     return torch.nn.Sequential(undo, *network)
 
 
@@ -200,18 +226,17 @@ class VAEEncoder(BaseEncoder):
     (2, 6)
     """
 
-    _infers_through_generator = False
-
     beta: float = parameter(NON_NEGATIVE, default=1.0)
 
-    def _build(self, rescale, like, X=None):
-        fitted = super()._build(rescale, like, X)
-        return {**fitted, "recognition_": build_recognition(self, rescale, 2).to(like)}
+    def _make_networks(self, state, output, like):
+        networks = super()._make_networks(state, output, like)
+        recognition = build_recognition(self, state, output, n_heads=2)
+        return networks | {"recognition_": recognition.to(like)}
 
-    def _make_model(self, X=None):
+    def _inference_model(self):
         beta = float(self.beta)
         return VariationalModel(
-            **self._model_parts(X),
+            **self._model_parts(),
             encode=functools.partial(recognise, self.recognition_, NormalPosterior, 2),
             make_prior=lambda: SpikeSlab(alpha=1.0),  # the standard normal distribution
             divergence=lambda posterior, prior: beta * posterior.divergence().sum(1),

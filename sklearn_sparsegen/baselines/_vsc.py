@@ -208,8 +208,6 @@ class VSCEncoder(BaseEncoder):
     (1797, 20)
     """
 
-    _infers_through_generator = False
-
     alpha: float = parameter(Interval(Real, 0, 1, closed="neither"), default=0.01)
     warmup: int = parameter(COUNT_OR_ZERO, default=10)
     n_pseudo_inputs: int | None = parameter(COUNT, None, default=None, fixed=True)
@@ -217,30 +215,34 @@ class VSCEncoder(BaseEncoder):
     def _make_schedule(self):
         return WarmUp(self.warmup)
 
-    def _build(self, rescale, like, X=None):
-        recognition = build_recognition(self, rescale, 3).to(like)
-        fitted = {**super()._build(rescale, like, X), "recognition_": recognition}
-        n, pseudo_inputs = self._fixed_values["n_pseudo_inputs"], None
+    def _make_networks(self, state, output, like):
+        recognition = build_recognition(self, state, output, n_heads=3).to(like)
+        networks = super()._make_networks(state, output, like)
+        n, pseudo_inputs = state.fixed["n_pseudo_inputs"], None
         if n is not None:
             inputs = like.new_zeros(n, self.n_features_in_)
-            if X is not None:
-                # In the unit of the layers, so that the unit of X does not matter.
-                inputs = recognition[0](self._choose_rows(X, n, like))
             pseudo_inputs = torch.nn.Embedding.from_pretrained(inputs, freeze=False)
-        return {**fitted, "pseudo_inputs_": pseudo_inputs}
+        return networks | {"recognition_": recognition, "pseudo_inputs_": pseudo_inputs}
 
-    def _choose_rows(self, X, n, like):
-        """Return n random rows of the data X."""
-        if n > X.n_rows:
+    @torch.no_grad()
+    def _start_networks(self, state, data):
+        n = state.fixed["n_pseudo_inputs"]
+        if n is None:
+            return
+        if n > data.n_rows:
             raise ValueError(
-                f"n_pseudo_inputs={n} must not be above n_samples={X.n_rows}: each "
+                f"n_pseudo_inputs={n} must not be above n_samples={data.n_rows}: each "
                 "starts at a row of X."
             )
-        places = np.random.default_rng(self._seed).choice(X.n_rows, n, replace=False)
-        return to_tensor(X.rows(places), like)
+        places = np.random.default_rng(state.seed).choice(data.n_rows, n, replace=False)
+        rows, weight = data.rows(places), state.networks["pseudo_inputs_"].weight
+        # In the unit of the layers, so that the unit of X does not matter.
+        to_unit = state.networks["recognition_"][0]
+        weight.copy_(to_unit(to_tensor(rows, weight)))
 
-    def _make_model(self, X=None):
-        family = functools.partial(SpikeSlabPosterior, sharpness=self._sharpness)
+    def _inference_model(self):
+        sharpness = self._state.scheduled["_sharpness"]
+        family = functools.partial(SpikeSlabPosterior, sharpness=sharpness)
         encode = functools.partial(recognise, self.recognition_, family, 3)
         alpha = float(self.alpha)
 
@@ -256,9 +258,12 @@ class VSCEncoder(BaseEncoder):
             penalty = self.n_components_ * prior.penalty(alpha)
             return prior.divergence(posterior) + penalty
 
-        parts = self._model_parts(X)
         return VariationalModel(
-            **parts, encode=encode, make_prior=make_prior, divergence=divergence
+            **self._model_parts(),
+            encode=encode,
+            make_prior=make_prior,
+            divergence=divergence,
+            alpha=alpha,
         )
 
     def __sklearn_tags__(self):

@@ -99,8 +99,7 @@ class TrainingDisplay:
         Raises
         ------
         ValueError
-            If the encoder has no history, or if `alpha`, `alpha_init` or `decay` have
-            other values than in `fit`, so that alpha in past epochs is not known.
+            If the encoder has no history.
         """
         encoder = last_step(estimator)
         loss = getattr(encoder, "loss_curve_", None)
@@ -109,9 +108,11 @@ class TrainingDisplay:
                 f"{type(encoder).__name__} has no loss_curve_; fit it, or pass an "
                 "encoder that is trained in epochs."
             )
+        is_limited = getattr(encoder, "n_nonzero_coefs", None) is not None
         return cls(
             loss=loss,
-            alpha=_alpha_of_epochs(encoder, len(loss)),
+            # A limit takes the place of alpha.
+            alpha=None if is_limited else getattr(encoder, "alpha_curve_", None),
             n_active=getattr(encoder, "n_active_curve_", None),
             validation_loss=getattr(encoder, "validation_loss_curve_", None),
         ).plot(ax)
@@ -187,18 +188,3 @@ class TrainingDisplay:
         """Return the epochs, from 1, of a curve, which may begin after the first."""
         n_epochs = len(self.loss)
         return np.arange(n_epochs - len(curve), n_epochs) + 1
-
-
-def _alpha_of_epochs(encoder, n_epochs):
-    """Return alpha in each epoch, or None if an encoder does not use it."""
-    if not hasattr(encoder, "alpha_") or encoder.n_nonzero_coefs is not None:
-        return None
-    schedule = encoder._make_schedule()
-    alpha = [schedule.at(epoch)["alpha_"] for epoch in range(1, n_epochs + 1)]
-    if alpha[-1] != encoder.alpha_:
-        raise ValueError(
-            f"alpha_={encoder.alpha_} was not reached by the present parameters alpha="
-            f"{encoder.alpha}, alpha_init={encoder.alpha_init} and decay="
-            f"{encoder.decay}; set them as they were in fit."
-        )
-    return alpha

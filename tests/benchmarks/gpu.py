@@ -30,7 +30,7 @@ encoder = SparseGeneratorEncoder(**SETTINGS, device=DEVICE).fit(X)
 encoder.generator_.double()
 exact = encoder.transform(X_test)
 encoder.generator_.float()
-model = encoder._make_model()
+model = encoder._inference_model()
 
 
 def plain_autograd(x):
