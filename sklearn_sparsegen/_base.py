@@ -258,6 +258,7 @@ class BaseEncoder(
             # Here a Checkpoint replaces the values of the state by those that it saved.
             context.call_on_fit_task_begin(**arguments)
             state.broadcast()
+            state.publish(self, data.to_library)
             run_epochs(self, data, held_out, schedule, context, arguments)
             state.broadcast()
             state.publish(self, data.to_library)
@@ -325,6 +326,7 @@ class BaseEncoder(
             data = validated(self, X, not continues, sample_weight)
             begin(self, data, schedule, continues, in_parts=True)
             self._state.broadcast()
+            self._state.publish(self, data.to_library)
             _, messages = run_epoch(self, data, schedule)
         warn_of_convergence(messages)
         return self

@@ -154,7 +154,6 @@ class Checkpoint:
             self._paths[estimator] = path = self.folder / name
             if path.exists():
                 estimator._state.from_arrays(_load(path))
-                estimator._state.publish(estimator)
         # Here, and not at the end of the last epoch, it is known that fit goes on.
         elif estimator.n_iter_ and estimator.n_iter_ % self.every == 0:
             _save(estimator._state.to_arrays(), self._paths[estimator])

@@ -119,6 +119,13 @@ def test_model_and_inference_know_tensors_alone(name):
     assert not [other for other in imported_modules(name) if other.startswith("_data")]
 
 
+@pytest.mark.parametrize("name", sorted(FILES.keys() - {"_utils.compat"}))
+def test_private_names_of_others_stand_in_one_module(name):
+    others = [full.split(".") for full in imported_names(name)]
+    others = [parts for parts in others if parts[0] in ("sklearn", "torch")]
+    assert not [parts for parts in others if any(p.startswith("_") for p in parts)]
+
+
 @pytest.mark.parametrize(
     "name", sorted(FILES.keys() - {"_data.arrays", "_utils.random"})
 )

@@ -134,8 +134,9 @@ def fit(rank, encoder, data, **params):
 def everything(encoder):
     """Return all that a fit has set, as arrays and numbers, but for the chains."""
     state = encoder.__getstate__()
-    for name in ("codes_", "random_state", "_skl_callbacks"):
+    for name in ("random_state", "_skl_callbacks"):
         state.pop(name, None)
+    state["_state"]["objects"].pop("memory" if hasattr(encoder, "codes_") else "", None)
     return state
 
 

@@ -139,8 +139,9 @@ def test_float64_is_used_in_one_place(name, digits, monkeypatch):
     monkeypatch.setattr(
         "sklearn_sparsegen._data.rows.empty_tensor", lambda *arguments: like
     )
+    encoder = clone(encoder).set_params(warm_start=True).fit(X)
     with Recorder() as recorder:
-        codes = encoder.set_params(warm_start=True).fit(X).transform(X)
+        codes = encoder.fit(X).transform(X)
         encoder.inverse_transform(codes)
         if hasattr(encoder, "sample"):
             encoder.sample(3)

@@ -150,9 +150,10 @@ def test_a_fit_to_tensors_is_saved(digits, tmp_path):
     encoder.set_callbacks(Checkpoint(tmp_path)).fit(X)
     again = clone(encoder).set_callbacks(Checkpoint(tmp_path)).fit(X)
     other = pickle.loads(pickle.dumps(copy.deepcopy(encoder)))
+    assert isinstance(again.codes_, torch.Tensor)
+    assert isinstance(other.codes_, np.ndarray)
     for copied in (again, other):
         assert_array_equal(copied.codes_, encoder.codes_)
-        assert isinstance(copied.codes_, np.ndarray)
         assert_array_equal(copied.transform(X), encoder.transform(X))
     more, expected = other.fit(X), encoder.fit(X)
     assert_array_equal(more.codes_, expected.codes_)

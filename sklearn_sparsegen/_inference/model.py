@@ -13,7 +13,7 @@ from .._model.generators import check_derivatives
 from .._model.laplace import laplace_log_likelihood
 from .._model.likelihoods import squared_error
 from .._model.linear_layers import forward, linear_layers, row_multiple
-from .._model.protocols import Likelihood
+from .._model.protocols import Likelihood, Prior
 from .._model.scale import fix_slopes, slopes_at_zero
 from .._utils.random import row_noise
 from .._utils.warn import first_of
@@ -125,7 +125,7 @@ class Model:
     """
 
     generator: torch.nn.Module
-    prior: Any  # a Prior; a solver's `check` says what else it must have
+    prior: Prior  # a solver's `check` tells what else it must have
     likelihood: Likelihood
     solver: Solver
     start: Start

@@ -51,6 +51,7 @@ def train_epoch(model, batches, optimizer, draw):
             _add_rising(rising, rows, step)
         all_weight += average_gradients(parameters, weight)
         optimizer.step()
+    optimizer.zero_grad()  # gradients take memory
     add(totals.values())
     means = {name: total / all_weight for name, total in totals.items()}
     model.end_epoch(means, n_missed)

@@ -13,7 +13,9 @@ from .._utils.docs import describe_like
 from .._utils.parameters import COUNT, POSITIVE, parameter, parameters
 
 
-@describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
+@describe_like(
+    SparseGeneratorEncoder, without=("alpha_", "alpha_curve_", "code_moments_")
+)
 @parameters
 class ShortRunEncoder(BaseEncoder):
     r"""Dense codes by short-run inference.

@@ -88,7 +88,9 @@ def start_at_transpose(recognition, generator):
         mirrored.bias.zero_()
 
 
-@describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
+@describe_like(
+    SparseGeneratorEncoder, without=("alpha_", "alpha_curve_", "code_moments_")
+)
 @parameters
 class TopKEncoder(BaseEncoder):
     r"""Non-negative codes of at most k active components, by a TopK autoencoder.

@@ -46,7 +46,9 @@ class VarianceHinge:
         return value + hinge, gradient + hinge_gradient
 
 
-@describe_like(SparseGeneratorEncoder, without=("alpha_", "code_moments_"))
+@describe_like(
+    SparseGeneratorEncoder, without=("alpha_", "alpha_curve_", "code_moments_")
+)
 @parameters
 class VarianceSparseEncoder(BaseEncoder):
     r"""Non-negative sparse codes that a variance hinge keeps from collapsing.

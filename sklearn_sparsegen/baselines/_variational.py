@@ -173,7 +173,13 @@ class NormalPosterior:
 
 @describe_like(
     SparseGeneratorEncoder,
-    without=("alpha_", "code_moments_", "n_active_curve_", "component_frequency_"),
+    without=(
+        "alpha_",
+        "alpha_curve_",
+        "code_moments_",
+        "n_active_curve_",
+        "component_frequency_",
+    ),
 )
 @parameters
 class VAEEncoder(BaseEncoder):
