@@ -40,7 +40,7 @@ from sklearn_sparsegen.plotting import (
     TrainingDisplay,
     TraversalDisplay,
 )
-from sklearn_sparsegen.plotting._shared import NOT_OBSERVED
+from sklearn_sparsegen.plotting._drawing import NOT_OBSERVED
 
 pytestmark = short_fits
 
