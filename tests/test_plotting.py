@@ -40,7 +40,7 @@ from sklearn_sparsegen.plotting import (
     TrainingDisplay,
     TraversalDisplay,
 )
-from sklearn_sparsegen.plotting._shared import NOT_OBSERVED
+from sklearn_sparsegen.plotting._drawing import NOT_OBSERVED
 
 pytestmark = short_fits
 
@@ -101,16 +101,23 @@ def pca(digits):
 
 
 def shown(ax):
-    """Return the values of the one image that an axes shows."""
+    """Return the values of the one image that an axes shows, the first row on top."""
     (image,) = ax.images
+    assert ax.yaxis_inverted()
     return np.ma.filled(image.get_array(), np.nan)
 
 
 def bars(ax):
-    """Return the lengths of the bars of an axes by the names of their features."""
+    """Return the lengths of the bars of an axes, from the top, by their names."""
+    assert ax.yaxis_inverted()
     names = [label.get_text() for label in ax.get_yticklabels()]
     (container,) = ax.containers
     return dict(zip(names, (bar.get_width() for bar in container), strict=True))
+
+
+def is_red(colours):
+    """Return which colours are rather red than blue."""
+    return np.asarray(colours)[:, 0] > np.asarray(colours)[:, 2]
 
 
 def scaled(X):
@@ -274,9 +281,13 @@ def test_reconstruction_of_a_table(pipeline, tumours):
             assert_allclose(widths, (values - mean) / deviation)
         crosses = ax.lines[0].get_ydata()
         assert_array_equal(crosses, [3, 8] if j == 0 else [])
+        assert ax.yaxis_inverted()  # the first feature is on top
+        assert ax.get_title() == f"row {j}"
     labels = [label.get_text() for label in display.axes_[0, 0].get_yticklabels()]
     assert labels == list(clean.columns)
     assert (display.frame()["name"][:30] == clean.columns).all()
+    some = ReconstructionDisplay.from_estimator(pipeline, clean, rows=[7, 2])
+    assert [ax.get_title() for ax in some.axes_[0]] == ["row 7", "row 2"]
 
 
 def test_a_wide_table_shows_the_largest_features(rng):
@@ -392,6 +403,7 @@ def test_components_of_non_negative_codes(encoder, digits):
         assert_allclose(shown(ax).ravel(), x - nothing, atol=1e-9)
         assert_allclose(ax.images[0].get_clim(), (-largest, largest))
         assert ax.get_title() == f"{j}: {share[j]:.0%}"
+    assert is_red(ax.images[0].to_rgba([-largest, largest])).tolist() == [False, True]
 
 
 def test_components_of_codes_with_signs_are_atoms(pca, digits):
@@ -419,6 +431,8 @@ def test_components_of_a_table(pipeline, tumours):
         drawn = bars(ax)
         assert list(drawn) == list(names[order])
         assert_allclose(list(drawn.values()), change[order])
+        colours = [bar.get_facecolor() for bar in ax.containers[0]]
+        assert_array_equal(is_red(colours), change[order] > 0)
         low, high = ax.get_xlim()
         assert low == -high < -abs(changes).max()
     assert [ax.axison for ax in display.axes_.flat] == 5 * [True] + [False]
@@ -783,6 +797,7 @@ def test_displays_share_a_figure(layout, settings, encoder, digits):
     ]
     figure.canvas.draw()
     assert plt.get_fignums() == [figure.number]
+    assert_array_equal(figure.get_size_inches(), (24, 16))
     assert displays[5].ax_ is axes[1, 1]
     assert displays[6].ax_ is axes[1, 2]
     for i, display in enumerate(displays):
@@ -812,6 +827,13 @@ def test_axes_that_are_not_in_a_grid(layout, encoder, digits):
     for box in map(box_of, display.axes_.flat):
         assert place.x0 <= box.x0 <= box.x1 <= place.x1
         assert place.y0 <= box.y0 <= box.y1 <= place.y1
+
+
+def test_a_new_figure_is_as_large_as_what_is_drawn(encoder, digits):
+    draw = ReconstructionDisplay.from_estimator
+    for n in (2, 8):
+        size = draw(encoder, digits, rows=n, **IMAGE).figure_.get_size_inches()
+        assert_allclose(size, (1.1 * n + 0.6, 2 * 1.1 + 0.9 + 0.3))
 
 
 @each_row_display

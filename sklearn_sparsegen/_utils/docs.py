@@ -1,36 +1,45 @@
-"""Docstrings of encoders that share parameters, each of which is described once."""
+"""Docstrings that share descriptions, each of which is written once."""
 
 import inspect
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-_T = TypeVar("_T", bound=type)
+_T = TypeVar("_T")
+
+# The first section after those that are written here.
+_NEXT = re.compile(r"^(Raises|See Also)\n-+$", re.MULTILINE)
 
 
-def describe_like(source: type, without: tuple[str, ...] = ()) -> Callable[[_T], _T]:
-    """Return a class decorator that describes what a class shares with another one.
+def describe_like(*sources: Any, without: tuple[str, ...] = ()) -> Callable[[_T], _T]:
+    """Return a decorator that describes what a class or method shares with others.
 
     It writes the sections "Parameters", in the order of the signature, and "Attributes"
-    before "See Also". Descriptions in the class itself come before those of `source`,
-    whose attributes `without` are left out.
+    of a class or "Returns" of a method, before "Raises" or "See Also". A description in
+    the docstring itself is taken before those of `sources`, and that of a later source
+    before that of an earlier one. The names `without` are left out.
     """
 
-    def decorator(cls):
-        if "See Also\n" not in cls.__doc__:  # python -OO strips docstrings
-            return cls
-        doc, sections = inspect.cleandoc(cls.__doc__), ""
-        for section in ("Parameters", "Attributes"):
-            shared = _descriptions(inspect.cleandoc(source.__doc__), section)
-            descriptions = shared | _descriptions(doc, section)
-            names = [name for name in descriptions if name not in without]
+    def decorator(described):
+        doc, written = inspect.cleandoc(described.__doc__ or ""), ""
+        if not _NEXT.search(doc):  # python -OO strips docstrings
+            return described
+        docs = [*(inspect.cleandoc(source.__doc__) for source in sources), doc]
+        last = "Attributes" if isinstance(described, type) else "Returns"
+        for section in ("Parameters", last):
+            found = {}
+            for text in docs:
+                found |= _descriptions(text, section)
+            names = found
             if section == "Parameters":
-                names = inspect.signature(cls).parameters
-            body = "\n\n".join(descriptions[name] for name in names)
-            sections += f"{section}\n{'-' * len(section)}\n{body}\n\n"
+                names = inspect.signature(described).parameters
+            names = [name for name in names if name in found and name not in without]
+            body = "\n\n".join(found[name] for name in names)
+            written += f"{section}\n{'-' * len(section)}\n{body}\n\n" * bool(names)
             doc = _pattern(section).sub("", doc)
-        cls.__doc__ = doc.replace("See Also\n", sections + "See Also\n", 1) + "\n"
-        return cls
+        place = _NEXT.search(doc).start()
+        described.__doc__ = f"{doc[:place]}{written}{doc[place:]}\n"
+        return described
 
     return decorator
 

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._data.arrays import as_numpy
+from .._utils.docs import describe_like
 from .._utils.types import Matrix
 from ..metrics import class_activation, class_information
-from ._shared import canvas_of_one, infer, share_active, table
+from ._display import Display
+from ._drawing import table
+from ._input import infer, share_active
 
 if TYPE_CHECKING:
     import pandas
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ClassActivationDisplay:
+class ClassActivationDisplay(Display):
     """Heat map of how often each component is active in each class.
 
     This is the picture of the paper's Figures 5 and 10. A component that is active in
@@ -69,7 +72,10 @@ class ClassActivationDisplay:
     classes: NDArray[Any]
     order: NDArray[np.intp] | None = None
 
+    _has_one_axes = True
+
     @classmethod
+    @describe_like(Display.plot)
     def from_estimator(
         cls,
         estimator: Any,
@@ -100,14 +106,6 @@ class ClassActivationDisplay:
             Whether to sort the components by the class in which they are active most
             often, and within a class by how often. False keeps their order.
 
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
-
-        Returns
-        -------
-        display : ClassActivationDisplay
-            The display, drawn.
-
         Raises
         ------
         ValueError
@@ -127,45 +125,32 @@ class ClassActivationDisplay:
             order=order,
         ).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the heat map.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
-
-        Returns
-        -------
-        display : ClassActivationDisplay
-            This display.
-        """
+    def _draw(self, ax):
+        self.ax_ = ax
         n_classes, n = self.activation.shape
         order = np.arange(n) if self.order is None else np.asarray(self.order)
-        size = 3 + min(max(0.25 * n, 3), 8), 1.6 + 0.28 * n_classes
-        self.ax_, self.figure_ = canvas_of_one(ax, size)
-        image = self.ax_.imshow(
+        image = ax.imshow(
             self.activation[:, order], aspect="auto", cmap="Blues", vmin=0, vmax=1
         )
-        bar = self.figure_.colorbar(image, ax=self.ax_, pad=0.01)
+        bar = ax.figure.colorbar(image, ax=ax, pad=0.01)
         bar.set_label("share of rows", fontsize="small")
         bar.ax.tick_params(labelsize="small")
-        self.ax_.set_yticks(range(n_classes), self.classes, fontsize="small")
-        self.ax_.set_ylabel("class")
+        ax.set_yticks(range(n_classes), self.classes, fontsize="small")
+        ax.set_ylabel("class")
         is_sorted = (order != np.arange(n)).any()
-        self.ax_.set_xlabel(
+        ax.set_xlabel(
             "component" + ", sorted by the class that uses it most" * bool(is_sorted)
         )
         if n <= 40:
-            self.ax_.set_xticks(range(n), order, fontsize="x-small")
+            ax.set_xticks(range(n), order, fontsize="x-small")
         elif is_sorted:
-            self.ax_.set_xticks([])
-        self.ax_.set_title(
+            ax.set_xticks([])
+        ax.set_title(
             "How often each class uses each component\nmean information about the "
             f"class: {np.mean(self.information):.3f} nats per component",
             fontsize="medium",
         )
-        return self
+        return 3 + min(max(0.25 * n, 3), 8), 1.6 + 0.28 * n_classes
 
     def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
@@ -178,10 +163,8 @@ class ClassActivationDisplay:
             `information` of the component.
         """
         return table(
-            {
-                "class": np.asarray(self.classes)[:, None],
-                "component": np.arange(self.activation.shape[1]),
-                "share": self.activation,
-                "information": self.information,
-            }
+            **{"class": np.asarray(self.classes)[:, None]},
+            component=np.arange(self.activation.shape[1]),
+            share=self.activation,
+            information=self.information,
         )

@@ -10,24 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._utils.docs import describe_like
 from .._utils.types import ImageShape, Matrix
-from ._shared import (
-    RowDisplay,
-    as_rows,
-    canvas,
-    choose,
-    clipped,
-    draw_bars,
-    draw_image,
-    generate,
-    grid_shape,
-    hide,
-    image_size,
-    infer,
-    row_settings,
-    share_active,
-    strip,
-    table,
-)
+from ._display import RowDisplay
+from ._drawing import clipped, draw_image, grid, name_features, table
+from ._input import as_rows, choose, generate, infer, row_settings, share_active
 
 if TYPE_CHECKING:
     import pandas
@@ -76,9 +61,6 @@ class ComponentDisplay(RowDisplay):
     axes_ : ndarray of Axes of shape (n_rows, n_columns)
         The axes of the components; some of the last ones may be empty.
 
-    figure_ : Figure
-        The figure that holds them.
-
     See Also
     --------
     TraversalDisplay : What single components change in one row.
@@ -104,6 +86,7 @@ class ComponentDisplay(RowDisplay):
     shares: NDArray[Any]
 
     @classmethod
+    @describe_like(RowDisplay, RowDisplay.plot)
     def from_estimator(
         cls,
         estimator: Any,
@@ -119,9 +102,6 @@ class ComponentDisplay(RowDisplay):
 
         Parameters
         ----------
-        estimator : fitted estimator
-            Anything with `transform` and `inverse_transform`.
-
         X : {array-like, sparse array} of shape (n_samples, n_features)
             Data, whose codes tell how often and how strongly components are active. If
             any code is negative, codes have signs.
@@ -129,25 +109,6 @@ class ComponentDisplay(RowDisplay):
         components : int or array-like of int, default=20
             Largest number of components to show, those active in most rows; or the
             indices of those to show.
-
-        threshold : float, default=0.2
-            A code is active if its absolute value is above this; 0.2 is the paper's.
-
-        image_shape : tuple of int, default=None
-            Shape of an image, (height, width) or (height, width, channels) with 1 or 3
-            channels. None draws features of a table.
-
-        feature_names : array-like of str, default=None
-            Names of the features of a table. None takes `feature_names_in_` of the
-            estimator, or else x0, x1, and so on.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : ComponentDisplay
-            The display, drawn.
 
         Raises
         ------
@@ -174,36 +135,6 @@ class ComponentDisplay(RowDisplay):
             **settings,
         ).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the components.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : ComponentDisplay
-            This display.
-        """
-        is_table, n = self.image_shape is None, len(self.components)
-        n_rows, n_columns = grid_shape(n, 4 if is_table else 10)
-        width, height = (3.2, 1.6) if is_table else image_size(self.image_shape)
-        size = n_columns * width + 0.8, n_rows * (height + 0.25) + 0.5
-        area, self.figure_ = canvas(ax, size)
-        self.axes_ = area.subplots(n_rows, n_columns, squeeze=False)
-        for ax, j, share in zip(
-            self.axes_.flat, self.components, self.shares, strict=False
-        ):
-            ax.set_title(f"{j}: {share:.0%}", fontsize="small")
-        hide(self.axes_.flat[n:])
-        if is_table:
-            self._draw_tables(area)
-        else:
-            self._draw_images(area)
-        return self
-
     def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
@@ -215,27 +146,27 @@ class ComponentDisplay(RowDisplay):
             `change`, in units of X.
         """
         return table(
-            {
-                "component": np.asarray(self.components)[:, None],
-                "share": np.asarray(self.shares)[:, None],
-                "size": np.asarray(self.sizes)[:, None],
-                "feature": self._names(self.changes.shape[1]),
-                "change": self.changes,
-            }
+            component=np.asarray(self.components)[:, None],
+            share=np.asarray(self.shares)[:, None],
+            size=np.asarray(self.sizes)[:, None],
+            feature=self._names(self.changes.shape[1]),
+            change=self.changes,
         )
 
     def _draw_images(self, area):
+        size = self._divide(area, 10, *self._image_size())
         largest = np.abs(self.changes).max() or 1.0
         limits = -largest, largest
         for ax, change in zip(self.axes_.flat, self.changes, strict=False):
             shown = draw_image(ax, change, self.image_shape, *limits, cmap="RdBu_r")
-        area.suptitle(_TITLE)
         if len(self.image_shape) == 2 or self.image_shape[2] == 1:
             bar = area.colorbar(shown, ax=self.axes_, shrink=0.8, pad=0.01)
             bar.set_label("change", fontsize="small")
             bar.ax.tick_params(labelsize="small")
+        return size
 
-    def _draw_tables(self, area):
+    def _draw_table(self, area):
+        size = self._divide(area, 4, 3.2, 1.6)
         names = self._names(self.changes.shape[1])
         scaled = self.changes / self.unit
         # One scale for all components, so that their bars can be compared.
@@ -244,7 +175,19 @@ class ComponentDisplay(RowDisplay):
             ax.set_xlim(-limit, limit)
             shown = np.argsort(-np.abs(change), kind="stable")[:_MAX_BARS]
             colours = np.where(change[shown] > 0, "C3", "C0")
-            draw_bars(ax, clipped(change[shown]), names[shown], color=colours)
-            strip(ax)
-        area.suptitle(_TITLE)
+            ax.barh(range(len(shown)), clipped(change[shown]), color=colours)
+            name_features(ax, names[shown])
         area.supxlabel("change in standard deviations", fontsize="small")
+        return size
+
+    def _divide(self, area, n_columns, width, height):
+        """Make an axes of this size, with a title, for each component."""
+        size, margins = (width, height + 0.25), (0.8, 0.5)
+        n = len(self.components)
+        self.axes_, size = grid(area, n, n_columns, size, margins)
+        for ax, j, share in zip(
+            self.axes_.flat, self.components, self.shares, strict=False
+        ):
+            ax.set_title(f"{j}: {share:.0%}", fontsize="small")
+        area.suptitle(_TITLE)
+        return size

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.docs import describe_like
 from .._utils.types import Matrix
 from .._utils.warn import warn
-from ._shared import as_rows, canvas_of_one, generate, infer, last_step, strip, table
+from ._display import Display
+from ._drawing import strip, table
+from ._input import as_rows, generate, infer, last_step
 
 if TYPE_CHECKING:
     import pandas
@@ -25,7 +28,7 @@ _COUNTS = 1, 2, 5, 10, 20, 50, 100
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class RateDistortionDisplay:
+class RateDistortionDisplay(Display):
     """Error of the reconstructions against the number of active codes.
 
     Each point is one value of a parameter of `transform`, which makes the codes of one
@@ -86,7 +89,10 @@ class RateDistortionDisplay:
     param_name: str = "n_nonzero_coefs"
     name: str | None = None
 
+    _has_one_axes = True
+
     @classmethod
+    @describe_like(Display.plot)
     def from_estimator(
         cls,
         estimator: Any,
@@ -122,14 +128,6 @@ class RateDistortionDisplay:
 
         name : str, default=None
             Name for the legend. None: the class of the last step.
-
-        ax : matplotlib Axes, default=None
-            Where to draw, such as `ax_` of another display. None makes a new figure.
-
-        Returns
-        -------
-        display : RateDistortionDisplay
-            The display, drawn.
 
         Raises
         ------
@@ -169,40 +167,28 @@ class RateDistortionDisplay:
             name=type(step).__name__ if name is None else name,
         ).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the curve.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw, such as `ax_` of another display. None makes a new figure.
-
-        Returns
-        -------
-        display : RateDistortionDisplay
-            This display.
-        """
+    def _draw(self, ax):
         from matplotlib.ticker import LogLocator, NullLocator
 
-        self.ax_, self.figure_ = canvas_of_one(ax, (6.4, 4.2))
+        self.ax_ = ax
         order = np.argsort(self.n_active, kind="stable")
         points = np.asarray(self.n_active)[order], np.asarray(self.error)[order]
-        self.ax_.plot(*points, "o-", label=self.name)
-        self.ax_.set(
+        ax.plot(*points, "o-", label=self.name)
+        ax.set(
             xscale="log",
             yscale="log",
             xlabel="active codes per row",
             ylabel="mean squared error",
             title="Reconstruction against sparsity (lower is better)",
         )
-        for axis in (self.ax_.xaxis, self.ax_.yaxis):
+        for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
         if self.name is not None:
-            self.ax_.legend(frameon=False)
-        strip(self.ax_)
-        return self
+            ax.legend(frameon=False)
+        strip(ax)
+        return 6.4, 4.2
 
     def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
@@ -214,13 +200,11 @@ class RateDistortionDisplay:
             `n_active` and `error`.
         """
         return table(
-            {
-                "estimator": np.array(self.name, dtype=object),
-                "parameter": np.array(self.param_name, dtype=object),
-                "value": self.values,
-                "n_active": self.n_active,
-                "error": self.error,
-            }
+            estimator=np.array(self.name, dtype=object),
+            parameter=np.array(self.param_name, dtype=object),
+            value=self.values,
+            n_active=self.n_active,
+            error=self.error,
         )
 
 

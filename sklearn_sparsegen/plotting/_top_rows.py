@@ -11,28 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from .._utils.docs import describe_like
 from .._utils.parameters import check_count
 from .._utils.types import ImageShape, Matrix
-from ._shared import (
-    DEVIATIONS,
-    RowDisplay,
-    as_rows,
-    canvas,
-    choose,
-    draw_bars,
-    grid_shape,
-    hide,
-    image_size,
-    infer,
-    row_settings,
-    share_active,
-    strip,
-    table,
-)
+from ._display import RowDisplay
+from ._drawing import DEVIATIONS, grid, name_features, table
+from ._input import as_rows, choose, infer, row_settings, share_active
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
 _MAX_BARS = 6  # features of a table that are drawn for a component
+_TITLE = "Rows with the largest code of a component"
 
 
 @describe_like(RowDisplay)
@@ -70,9 +58,6 @@ class TopRowsDisplay(RowDisplay):
         Of images, the shape is (n_shown, n_rows). A table has one axes for each
         component, in rows and columns.
 
-    figure_ : Figure
-        The figure that holds them.
-
     See Also
     --------
     ComponentDisplay : What each component changes on its own.
@@ -97,6 +82,7 @@ class TopRowsDisplay(RowDisplay):
     X: NDArray[Any]
 
     @classmethod
+    @describe_like(RowDisplay, RowDisplay.plot)
     def from_estimator(
         cls,
         estimator: Any,
@@ -126,25 +112,6 @@ class TopRowsDisplay(RowDisplay):
         n_rows : int, default=8
             Largest number of rows for each component.
 
-        threshold : float, default=0.2
-            A code is active if its absolute value is above this; 0.2 is the paper's.
-
-        image_shape : tuple of int, default=None
-            Shape of an image, (height, width) or (height, width, channels) with 1 or 3
-            channels. None draws features of a table.
-
-        feature_names : array-like of str, default=None
-            Names of the features of a table. None takes `feature_names_in_` of the
-            estimator, or else x0, x1, and so on.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : TopRowsDisplay
-            The display, drawn.
-
         Raises
         ------
         ValueError
@@ -166,25 +133,6 @@ class TopRowsDisplay(RowDisplay):
             **settings,
         ).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the rows.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : TopRowsDisplay
-            This display.
-        """
-        if self.image_shape is None:
-            self._plot_table(ax)
-        else:
-            self._plot_images(ax)
-        return self
-
     def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
@@ -195,39 +143,35 @@ class TopRowsDisplay(RowDisplay):
             `component`, `row`, the place in the data, `code`, `feature` and `value`.
         """
         return table(
-            {
-                "component": np.asarray(self.components)[:, None, None],
-                "row": np.asarray(self.rows)[:, :, None],
-                "code": np.asarray(self.codes)[:, :, None],
-                "feature": self._names(self.X.shape[2]),
-                "value": self.X,
-            }
+            component=np.asarray(self.components)[:, None, None],
+            row=np.asarray(self.rows)[:, :, None],
+            code=np.asarray(self.codes)[:, :, None],
+            feature=self._names(self.X.shape[2]),
+            value=self.X,
         )
 
-    def _plot_images(self, ax):
-        shape = n, n_rows = self.rows.shape
-        width, height = image_size(self.image_shape)
-        size = n_rows * width + 0.6, n * (height + 0.22) + 0.5
-        area, self.figure_ = canvas(ax, size)
-        self.axes_ = area.subplots(*shape, squeeze=False)
-        for axes, j, codes, images in zip(
-            self.axes_, self.components, self.codes, self.X, strict=True
-        ):
-            axes[0].set_ylabel(f"component {j}", fontsize="small")
-            for ax, code, image in zip(axes, codes, images, strict=True):
-                if code == 0:
-                    ax.set_axis_off()
-                    continue
-                self._draw_image(ax, image)
-                ax.set_title(f"{code:.2f}", fontsize="small")
-        area.suptitle("Rows with the largest code of a component")
+    def _draw_images(self, area):
+        width, height = self._image_size()
+        self.axes_, size = grid(
+            area,
+            self.rows.size,
+            self.rows.shape[1],
+            size=(width, height + 0.22),
+            margins=(0.6, 0.5),
+        )
+        self._draw_grid(
+            self.axes_,
+            labels=[f"component {j}" for j in self.components],
+            images=self.X,
+            titles=[[f"{z:.2f}" if z else None for z in row] for row in self.codes],
+        )
+        area.suptitle(_TITLE)
+        return size
 
-    def _plot_table(self, ax):
-        n = len(self.components)
+    def _draw_table(self, area):
         names = self._names(self.X.shape[2])
-        n_rows, n_columns = grid_shape(n, 3)
-        area, self.figure_ = canvas(ax, (3.6 * n_columns + 0.2, 1.9 * n_rows + 0.8))
-        self.axes_ = area.subplots(n_rows, n_columns, squeeze=False)
+        n = len(self.components)
+        self.axes_, size = grid(area, n, 3, size=(3.6, 1.9), margins=(0.2, 0.8))
         scaled = self._scaled(self.X) * np.sign(self.codes)[:, :, None]
         for ax, j, rows, codes in zip(
             self.axes_.flat, self.components, scaled, self.codes, strict=False
@@ -235,13 +179,12 @@ class TopRowsDisplay(RowDisplay):
             rows = rows[codes != 0]
             mean = np.ma.masked_invalid(rows).mean(axis=0).filled(0)
             shown = np.argsort(-np.abs(mean), kind="stable")[:_MAX_BARS]
-            draw_bars(ax, mean[shown], names[shown], color="C0", alpha=0.5)
-            places = np.tile(np.arange(len(shown)), (len(rows), 1))
+            places = np.arange(len(shown))
+            ax.barh(places, mean[shown], color="C0", alpha=0.5)
+            name_features(ax, names[shown])
+            places = np.tile(places, (len(rows), 1))
             ax.scatter(rows[:, shown], places, s=8, color="C0", zorder=3)
             ax.set_title(f"component {j}", fontsize="small")
-            strip(ax)
-        hide(self.axes_.flat[n:])
-        area.suptitle(
-            "Rows with the largest code of a component (points) and their mean"
-        )
+        area.suptitle(f"{_TITLE} (points) and their mean")
         area.supxlabel(f"{DEVIATIONS}, times the sign of the code", fontsize="small")
+        return size

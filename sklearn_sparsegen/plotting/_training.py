@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ._shared import canvas, last_step, strip
+from .._utils.docs import describe_like
+from ._display import Display
+from ._drawing import strip
+from ._input import last_step
 
 if TYPE_CHECKING:
     import pandas
@@ -22,7 +25,7 @@ _WHY_IT_RISES = (
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class TrainingDisplay:
+class TrainingDisplay(Display):
     r"""Loss, alpha and number of active codes in each epoch of a fit.
 
     The loss is the energy :math:`|x - G(z)|^2 / (2 \sigma^2) - \log p(z)`, in which an
@@ -75,26 +78,14 @@ class TrainingDisplay:
     validation_loss: Sequence[float] | NDArray[Any] | None = None
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        *,
-        ax: Axes | None = None,
-    ) -> Self:
+    @describe_like(Display.plot)
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
         """Draw the history of a fitted encoder.
 
         Parameters
         ----------
         estimator : fitted encoder, or pipeline that ends in one
             Anything with `loss_curve_`.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : TrainingDisplay
-            The display, drawn.
 
         Raises
         ------
@@ -117,27 +108,14 @@ class TrainingDisplay:
             validation_loss=getattr(encoder, "validation_loss_curve_", None),
         ).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw the curves.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : TrainingDisplay
-            This display.
-        """
-        curves: dict[str, Any] = {
+    def _draw(self, area):
+        curves = {
             "loss": self.loss,
             "alpha": self.alpha,
             "active codes\nper row": self.n_active,
         }
         curves = {name: curve for name, curve in curves.items() if curve is not None}
         heights = [2, *[1] * (len(curves) - 1)]
-        area, self.figure_ = canvas(ax, (6.4, 0.6 + 1.3 * sum(heights)))
         self.axes_ = area.subplots(
             len(curves),
             sharex=True,
@@ -162,7 +140,7 @@ class TrainingDisplay:
                 ax.axvspan(1, 1 + n_falling, color="0.93", zorder=0)
             loss_ax.set_title(_WHY_IT_RISES, fontsize="small", loc="left")
         area.suptitle("Training")
-        return self
+        return 6.4, 0.6 + 1.3 * sum(heights)
 
     def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
@@ -175,13 +153,11 @@ class TrainingDisplay:
         """
         import pandas as pd
 
-        names = "loss", "alpha", "n_active", "validation_loss"
-        curves = {name: getattr(self, name) for name in names}
         frame = pd.DataFrame({"epoch": self._epochs(self.loss)})
-        for name, curve in curves.items():
+        for name in ("loss", "alpha", "n_active", "validation_loss"):
+            curve = getattr(self, name)
             if curve is not None:
-                epochs = self._epochs(curve)
-                frame[name] = pd.Series(curve, index=epochs - 1)
+                frame[name] = pd.Series(curve, index=self._epochs(curve) - 1)
         return frame
 
     def _epochs(self, curve):

@@ -11,28 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from .._utils.docs import describe_like
 from .._utils.parameters import check_count
 from .._utils.types import ImageShape, Matrix
-from ._shared import (
-    DEVIATIONS,
-    RowDisplay,
-    as_rows,
-    canvas,
-    choose,
-    clipped,
-    generate,
-    grid_shape,
-    hide,
-    image_size,
-    infer,
-    row_settings,
-    strip,
-    table,
-)
+from ._display import RowDisplay
+from ._drawing import DEVIATIONS, clipped, grid, strip, table
+from ._input import as_rows, choose, generate, infer, row_settings
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
 _MAX_LINES = 5  # features of a table that are drawn for a component
+_TITLE = "Row {}: one component changes, others stay"
 
 
 @describe_like(RowDisplay)
@@ -75,9 +63,6 @@ class TraversalDisplay(RowDisplay):
         Of images, the shape is (n_shown, 1 + n_values). A table has one axes for each
         component, in rows and columns.
 
-    figure_ : Figure
-        The figure that holds them.
-
     See Also
     --------
     ComponentDisplay : What each component changes on its own.
@@ -104,6 +89,7 @@ class TraversalDisplay(RowDisplay):
     row: int = 0
 
     @classmethod
+    @describe_like(RowDisplay, RowDisplay.plot)
     def from_estimator(
         cls,
         estimator: Any,
@@ -120,9 +106,6 @@ class TraversalDisplay(RowDisplay):
 
         Parameters
         ----------
-        estimator : fitted estimator
-            Anything with `transform` and `inverse_transform`.
-
         X : {array-like, sparse array} of shape (n_samples, n_features)
             Data, whose codes tell how large each component becomes, and whether codes
             have signs.
@@ -136,22 +119,6 @@ class TraversalDisplay(RowDisplay):
 
         n_values : int, default=7
             Number of values that each component takes.
-
-        image_shape : tuple of int, default=None
-            Shape of an image, (height, width) or (height, width, channels) with 1 or 3
-            channels. None draws features of a table.
-
-        feature_names : array-like of str, default=None
-            Names of the features of a table. None takes `feature_names_in_` of the
-            estimator, or else x0, x1, and so on.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : TraversalDisplay
-            The display, drawn.
 
         Raises
         ------
@@ -190,27 +157,6 @@ class TraversalDisplay(RowDisplay):
             **settings,
         ).plot(ax)
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw what the generator makes.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; its area is divided. None makes a new figure.
-
-        Returns
-        -------
-        display : TraversalDisplay
-            This display.
-        """
-        if self.image_shape is None:
-            area = self._plot_table(ax)
-        else:
-            area = self._plot_images(ax)
-        dashed = " (dashed: inferred)" if self.image_shape is None else ""
-        area.suptitle(f"Row {self.row}: one component changes, others stay{dashed}")
-        return self
-
     def frame(self) -> pandas.DataFrame:
         """Return the data of the display as a table.
 
@@ -221,38 +167,38 @@ class TraversalDisplay(RowDisplay):
             `component`, `code`, `feature` and `value`, in units of X.
         """
         return table(
-            {
-                "component": np.asarray(self.components)[:, None, None],
-                "code": np.asarray(self.values)[:, :, None],
-                "feature": self._names(len(self.x_restored)),
-                "value": self.X_generated,
-            }
+            component=np.asarray(self.components)[:, None, None],
+            code=np.asarray(self.values)[:, :, None],
+            feature=self._names(len(self.x_restored)),
+            value=self.X_generated,
         )
 
-    def _plot_images(self, ax):
+    def _draw_images(self, area):
         n, n_values = self.values.shape
-        width, height = image_size(self.image_shape, 1.1)
-        size = (n_values + 1) * width + 0.9, n * (height + 0.22) + 0.5
-        area, self.figure_ = canvas(ax, size)
-        self.axes_ = area.subplots(n, n_values + 1, squeeze=False)
-        for axes, j, values, images in zip(
-            self.axes_, self.components, self.values, self.X_generated, strict=True
-        ):
-            self._draw_image(axes[0], self.x_restored)
-            axes[0].set_title(f"inferred: {self.code[j]:.2f}", fontsize="small")
-            axes[0].set_ylabel(f"component {j}", fontsize="small")
-            for ax, value, image in zip(axes[1:], values, images, strict=True):
-                self._draw_image(ax, image)
-                ax.set_title(f"{value:.2f}", fontsize="small")
-        return area
+        width, height = self._image_size(1.1)
+        self.axes_, size = grid(
+            area,
+            n * (n_values + 1),
+            n_values + 1,
+            size=(width, height + 0.22),
+            margins=(0.9, 0.5),
+        )
+        self._draw_grid(
+            self.axes_,
+            labels=[f"component {j}" for j in self.components],
+            images=[[self.x_restored, *images] for images in self.X_generated],
+            titles=[
+                [f"inferred: {self.code[j]:.2f}", *(f"{value:.2f}" for value in values)]
+                for j, values in zip(self.components, self.values, strict=True)
+            ],
+        )
+        area.suptitle(_TITLE.format(self.row))
+        return size
 
-    def _plot_table(self, ax):
-        n = len(self.components)
+    def _draw_table(self, area):
         names = self._names(len(self.x_restored))
-        n_rows, n_columns = grid_shape(n, 3)
-        size = 4.6 * n_columns + 0.4, 2.5 * n_rows + 0.6
-        area, self.figure_ = canvas(ax, size)
-        self.axes_ = area.subplots(n_rows, n_columns, squeeze=False)
+        n = len(self.components)
+        self.axes_, size = grid(area, n, 3, size=(4.6, 2.5), margins=(0.4, 0.6))
         lines = self._scaled(self.X_generated)
         for ax, j, values, features in zip(
             self.axes_.flat, self.components, self.values, lines, strict=False
@@ -271,6 +217,6 @@ class TraversalDisplay(RowDisplay):
                 handlelength=1,
             )
             strip(ax)
-        hide(self.axes_.flat[n:])
         area.supylabel(DEVIATIONS, fontsize="small")
-        return area
+        area.suptitle(_TITLE.format(self.row) + " (dashed: inferred)")
+        return size
