@@ -5,6 +5,7 @@ A new version of them can change these without notice.
 
 import torch
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     Options,
@@ -25,6 +26,7 @@ __all__ = [
     "fit_context",
     "has_hooks",
     "linear_pointwise",
+    "safe_indexing",
     "takes_generator",
     "validate_parameter_constraints",
     "validate_params",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing
 
+from .._utils.compat import safe_indexing
 from .._utils.docs import describe_like
 from .._utils.types import ImageShape, Matrix
 from ..metrics import active_codes
@@ -129,7 +129,7 @@ default=None
                     f"{clean.shape}."
                 )
         rows = choose_rows(rows, len(given))
-        codes = infer(estimator, _safe_indexing(X, rows))
+        codes = infer(estimator, safe_indexing(X, rows))
         shown = given if clean is None else clean
         settings = row_settings(estimator, shown, image_shape, feature_names)
         return cls(
