@@ -257,11 +257,9 @@ class BaseEncoder(
                 context = self._init_callback_context(max_subtasks=self.max_iter)
             # Here a Checkpoint replaces the values of the state by those that it saved.
             context.call_on_fit_task_begin(**arguments)
-            state.broadcast()
-            state.publish(self, data.to_library)
+            state.broadcast(self, data.to_library)
             run_epochs(self, data, held_out, schedule, context, arguments)
-            state.broadcast()
-            state.publish(self, data.to_library)
+            state.broadcast(self, data.to_library)
             context.call_on_fit_task_end(**arguments, reconstruction_attributes={})
         warn_of_convergence(state.messages)
         return self
@@ -325,8 +323,7 @@ class BaseEncoder(
             continues, schedule = hasattr(self, "_state"), self._make_schedule()
             data = validated(self, X, not continues, sample_weight)
             begin(self, data, schedule, continues, in_parts=True)
-            self._state.broadcast()
-            self._state.publish(self, data.to_library)
+            self._state.broadcast(self, data.to_library)
             _, messages = run_epoch(self, data, schedule)
         warn_of_convergence(messages)
         return self

@@ -175,16 +175,16 @@ class TrainingState:
         scale = DataScale(**arrays["scale"])
         self.restore(nested_tensors(arrays) | {"scale": scale})
 
-    def broadcast(self):
-        """Give the states of all processes the values of that of the first one."""
-        if n_processes() == 1:
-            return
-        arrays = self.to_arrays()
-        if self.memory is not None and self.memory.of_rows:
-            del arrays["objects"]["memory"]
-        arrays = from_first(arrays)
-        if rank():
-            self.from_arrays(arrays)
+    def broadcast(self, encoder, to_library):
+        """Publish in all processes the values that the state has in the first one."""
+        if n_processes() > 1:
+            arrays = self.to_arrays()
+            if self.memory is not None and self.memory.of_rows:
+                del arrays["objects"]["memory"]
+            arrays = from_first(arrays)
+            if rank():
+                self.from_arrays(arrays)
+        self.publish(encoder, to_library)
 
     def keep_best(self):
         """Keep the networks as they are now, for `take_best`."""
