@@ -110,6 +110,9 @@ class BaseEncoder(
     )
     max_iter: int = parameter(COUNT, default=200)
     learning_rate_init: float = parameter(ANY_POSITIVE, default=0.001)
+    learning_rate: Literal["constant", "cosine"] = parameter(
+        one_of(Literal["constant", "cosine"]), default="constant"
+    )
     batch_size: Literal["auto"] | int = parameter(
         one_of(Literal["auto"]), COUNT, default="auto"
     )
@@ -156,6 +159,7 @@ class BaseEncoder(
             fixed["generator"],
             layer_sizes(fixed["hidden_layer_sizes"]),
             fixed["image_shape"],
+            fixed.get("skip_connection", False),
             activation=fixed["activation"],
             output_activation=state.scale.output_activation,
             rescale=output if state.scale.is_mapped else None,

@@ -10,12 +10,21 @@ from ._inference.memories import CodeMoments
 from ._inference.model import Model
 from ._inference.proximal import ProximalQuasiNewton, Refinement, StiffestDirection
 from ._inference.solvers import GradientSteps
-from ._inference.starts import Linear, PriorDraw, StandardNormal, Zeros
+from ._inference.starts import (
+    AffineMap,
+    Learned,
+    Linear,
+    PriorDraw,
+    StandardNormal,
+    Zeros,
+)
+from ._model.generators import Rescale
 from ._model.priors import PointSpikeSlab, SpikeSlab
 from ._training.schedules import AlphaSchedule
 from ._utils.modes import in_default_modes
 from ._utils.parameters import (
     COUNT,
+    COUNT_OR_ZERO,
     NON_NEGATIVE,
     POSITIVE,
     SHARE,
@@ -309,11 +318,12 @@ class SparseGeneratorEncoder(BaseEncoder):
     slab_scale: float = parameter(POSITIVE, default=1.0)
     positive_code: bool = parameter("boolean", default=True)
     solver: Solver = parameter(one_of(Solver), default="proximal")
-    n_steps: int = parameter(COUNT, default=4)
-    transform_n_steps: int | None = parameter(COUNT, None, default=None)
+    n_steps: int = parameter(COUNT_OR_ZERO, default=4)
+    transform_n_steps: int | None = parameter(COUNT_OR_ZERO, None, default=None)
     transform_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
     step_size: float = parameter(POSITIVE, default=0.1)
-    init: Start = parameter(one_of(Start), default="linear")
+    init: Start = parameter(one_of(Start), default="linear", recorded=True)
+    skip_connection: bool = parameter("boolean", default=False, fixed=True)
     threshold: Threshold = parameter(
         one_of(Posterior), NON_NEGATIVE, None, default=None
     )
@@ -337,7 +347,18 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     def _make_networks(self, state, output, like):
         networks = super()._make_networks(state, output, like)
-        return networks | {"_stiffest": StiffestDirection(state.n_components).to(like)}
+        stiffest, start = StiffestDirection(state.n_components).to(like), None
+        if state.fixed["init"] == "learned":
+            mean, unit = output.offset, output.scale
+            if state.scale.output_activation == "sigmoid":
+                mean = mean.sigmoid()
+            start = AffineMap(state.n_components, Rescale(-mean / unit, 1 / unit))
+            start = start.to(like)
+        return networks | {"_stiffest": stiffest, "start_": start}
+
+    def _start_networks(self, state, data):
+        if state.networks["start_"] is not None:
+            state.networks["start_"].begin(state.networks["generator_"])
 
     def _make_memory(self, like):
         return CodeMoments().to(like)
@@ -364,7 +385,8 @@ class SparseGeneratorEncoder(BaseEncoder):
                 "init='linear' needs an encoder that was trained with it; use another "
                 "init, or call fit again."
             )
-        n_steps, tol = self.transform_n_steps or self.n_steps, self.transform_tol
+        n_steps, tol = self.transform_n_steps, self.transform_tol
+        n_steps = self.n_steps if n_steps is None else n_steps
         model, refinement = self._model(n_steps, tol), None
         if self.threshold:
             proximal = ProximalQuasiNewton(n_steps, tol, self._stiffest)
@@ -391,6 +413,7 @@ class SparseGeneratorEncoder(BaseEncoder):
             "zeros": Zeros(k),
             "normal": StandardNormal(),
             "prior": PriorDraw(),
+            "learned": Learned(self.start_, self.sigma_),
             "linear": Linear(self.code_moments_, self.sigma_, k),
         }
         return Model(

@@ -58,7 +58,7 @@ class Chains(nn.Module):
     training data, on the CPU wherever the networks are, and change in place.
     """
 
-    of_rows = True
+    of_rows, learns = True, False
 
     def __init__(self, n_components, like):
         super().__init__()

@@ -197,27 +197,40 @@ class Model:
 
     def loss(self, x, rows, draw):
         """Return the data term at inferred codes (Eq. 8), as a `Step`."""
+        start_loss = None
+        if self.start.learns:
+            # The map and the generator are an autoencoder, which learns by its own loss.
+            z = self.start.codes(x, rows, self.prior, None)
+            output = forward(self.generator, z)
+            start_loss = self.likelihood.energy(x, output)
+            if self.solver.n_steps == 0:
+                return self._step(x, z.detach(), output, start_loss)
         solution = self.infer(x, rows)
         self.check(solution, rows)
-        z = solution.z
+        z, rising = solution.z, None if self.solver.monotone else solution.not_converged
         active = self.prior.slab_proba(z) > 0.5
         if self.redraws_spike:
             z = self.prior.redraw_spike(z, draw)
         output = forward(self.generator, z)
         loss = self.likelihood.energy(x, output)
+        step = self._step(x, z, output, loss, active, rising)
+        return step if start_loss is None else step._replace(loss=loss + start_loss)
+
+    def _step(self, x, z, output, loss, active=None, rising=None):
+        active = self.prior.slab_proba(z) > 0.5 if active is None else active
         figures = {
             "loss": loss.detach() + self.prior.energy(z),
             "squared_error": squared_error(x, self.likelihood.mean(output)),
             "active": active,
             "empty": ~active.any(1),
         }
-        rising = None if self.solver.monotone else solution.not_converged
         return Step(loss, figures, z, output.detach(), rising)
 
     def end_epoch(self, means, n_missed):
         """Bring the codes back to their scale, if nothing in the prior fixes it."""
         if self.memory is not None:
             self.memory.share(n_missed)
+        factor = next(self.generator.parameters()).new_ones(self.n_components)
         if self.data_variance is not None:
             n_active = means["active"].sum().item()
             factor = fix_slopes(
@@ -225,6 +238,8 @@ class Model:
             )
             if self.memory is not None:
                 self.memory.rescale(factor)
+        if self.start.learns:
+            self.start.follow(self.generator, factor)
         if self.stiffest is not None:
             self.stiffest.update(self.generator, self.likelihood)
 

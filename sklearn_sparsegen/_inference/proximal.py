@@ -71,6 +71,10 @@ class ProximalQuasiNewton:
 
     def solve(self, term, z, prior, draw=None, support=None):
         tol, n_steps = self.tol or 0.0, self.n_steps
+        if n_steps == 0:
+            z = z.detach().expand(len(term.x), -1)
+            energy = term.value(z) + prior.energy(z)
+            return Solution(z, energy, torch.zeros_like(energy, dtype=torch.bool))
         z, energy, violation = proximal_steps(
             term, z, prior, self.stiffest, n_steps=n_steps, tol=tol, support=support
         )

@@ -4,13 +4,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from .._model.linear_layers import forward
+from .._model.scale import jacobian_at_zero, slopes_at_zero
 from .memories import CodeMoments
+
+_TINY = 1e-12  # keeps quotients finite
 
 
 class Start(Protocol):
     """Where inference begins; `Chains` of `memories.py` is another one."""
+
+    learns = False  # whether it is trained with the generator
 
     def codes(self, x: Tensor, rows: Any, prior: Any, draw: Any) -> Tensor:
         """Return codes for the data x, (n, k), or one code for all rows, (1, k).
@@ -26,6 +33,8 @@ class Zeros:
 
     n_components: int
 
+    learns = False
+
     def codes(self, x, rows, prior, draw):
         return x.new_zeros(1, self.n_components)
 
@@ -37,6 +46,8 @@ class StandardNormal:
     entries, or with a limited number of active ones.
     """
 
+    learns = False
+
     def codes(self, x, rows, prior, draw):
         z = draw()
         return prior.prox(z, 0.0, z)[0]
@@ -45,8 +56,78 @@ class StandardNormal:
 class PriorDraw:
     """Inference starts at a draw from the prior."""
 
+    learns = False
+
     def codes(self, x, rows, prior, draw):
         return prior.sample(draw)
+
+
+class AffineMap(nn.Module):
+    """An affine map from data to codes, which is trained with the generator.
+
+    `undo` brings data to mean 0 and variance 1; a feature that is NaN is then taken at
+    its mean. `scale`, a number, lets the weights have a norm near 1 whatever the scale
+    of the codes is. `slopes` (k,) are those of the generator at z = 0.
+    """
+
+    def __init__(self, n_components, undo):
+        super().__init__()
+        self.undo = undo
+        self.linear = nn.Linear(len(undo.offset), n_components, dtype=torch.float32)
+        self.register_buffer("scale", torch.ones((), dtype=torch.float32))
+        self.register_buffer("slopes", torch.ones(n_components, dtype=torch.float32))
+
+    def forward(self, x):
+        """Return codes before a threshold."""
+        x = self.undo(x)
+        return self.scale * forward(nn.Sequential(self.linear), x.where(~x.isnan(), 0))
+
+    @torch.no_grad()
+    def begin(self, generator):
+        """Start at the codes of one component each that fit best (matched filters)."""
+        jacobian = jacobian_at_zero(generator, len(self.slopes))
+        self.slopes = jacobian.norm(dim=0)
+        size = self.slopes.mean().clamp_min(_TINY)
+        # Data are divided by the unit of `undo`.
+        self.scale.copy_(1 / (size * self.undo.scale))
+        weight = jacobian / self.slopes.square().clamp_min(_TINY) * size
+        self.linear.weight.copy_(weight.T)
+        self.linear.bias.zero_()
+
+    @torch.no_grad()
+    def follow(self, generator, factor):
+        """Follow a generator whose codes have grown by a factor for each, (k,)."""
+        self.slopes = slopes_at_zero(generator, len(self.slopes))
+        scale = 1 / (self.slopes.mean().clamp_min(_TINY) * self.undo.scale)
+        factor = factor * self.scale / scale
+        self.linear.weight *= factor[:, None]
+        self.linear.bias *= factor
+        self.scale.copy_(scale)
+
+
+@dataclass
+class Learned:
+    """Inference starts at the codes of an affine map that is trained.
+
+    A proximal step of the prior, as long as the slopes of the generator allow for one
+    component alone, thresholds them.
+    """
+
+    network: AffineMap
+    sigma: float
+
+    learns = True
+
+    def codes(self, x, rows, prior, draw):
+        """Return codes, whose gradient is that of the map where the threshold is flat."""
+        v = self.network(x)
+        step = (self.sigma / self.network.slopes.clamp_min(_TINY)).square()[None]
+        with torch.no_grad():
+            z, slope = prior.prox(v.detach().clone(), step, v.detach())
+        return z + slope * (v - v.detach()) if v.requires_grad else z
+
+    def follow(self, generator, factor):
+        self.network.follow(generator, factor)
 
 
 @dataclass
@@ -61,6 +142,8 @@ class Linear:
     moments: CodeMoments
     sigma: float
     n_components: int
+
+    learns = False
 
     @cached_property
     def _posterior(self):

@@ -12,7 +12,8 @@ from contextlib import nullcontext
 
 import torch
 
-from .linear_layers import LinearLayers, linear_layers, row_multiple
+from .generators import SkipGenerator
+from .linear_layers import LinearLayers, SkipLayers, linear_layers, row_multiple
 
 _TINY = 1e-30  # keeps 0 / 0 finite
 
@@ -43,6 +44,8 @@ class Autograd:
 
 def evaluate(generator, divisor):
     """Return the generator in the form of `LinearLayers` if possible, or `Autograd`."""
+    if type(generator) is SkipGenerator:
+        return SkipLayers(generator, divisor)
     layers = linear_layers(generator)
     if layers is None:
         return Autograd(generator, divisor)

@@ -38,6 +38,38 @@ class Rescale(nn.Module):
         return torch.addcmul(self.offset, output, self.scale)
 
 
+class SkipGenerator(nn.Module):
+    """A generator that contains a dictionary: `output(skip(s z) + layers(s z))`.
+
+    `skip` is linear; the columns of its weight are the atoms of the dictionary.
+    `layers` corrects what the dictionary gives, and is a sequence of linear layers and
+    nonlinearities, or an empty one. `output` is the fixed map to the unit of the data,
+    if there is one, and a nonlinearity. The number s is a buffer: with atoms of norm 1
+    it gives codes any scale, so that the weights have one that suits Adam.
+    """
+
+    def __init__(self, skip, layers, output):
+        super().__init__()
+        self.skip, self.layers, self.output = skip, layers, output
+        self.register_buffer("scale", torch.ones((), dtype=torch.float32))
+
+    def forward(self, z):
+        """Return data for codes."""
+        z = self.scale * z
+        total = self.skip(z)
+        return self.output(total + self.layers(z) if len(self.layers) else total)
+
+    @property
+    def unit(self):
+        """The factor of the fixed map to the unit of the data."""
+        return getattr(self.output[0], "scale", 1.0)
+
+    @torch.no_grad()
+    def atoms(self):
+        """Return the dictionary in the unit of the data, (k, D)."""
+        return self.unit * self.scale * self.skip.weight.T
+
+
 def mlp_generator(
     n_components,
     n_features,
@@ -45,12 +77,14 @@ def mlp_generator(
     activation="relu",
     output_activation="identity",
     rescale=None,
+    skip_connection=False,
 ):
-    """Return a fully connected generator, the one of the paper.
+    """Return a fully connected generator, by default the one of the paper.
 
     The result is a `torch.nn.Sequential` of linear layers, each followed by its
     nonlinearity. A module `rescale` comes after the last linear layer, if it is given.
-    `hidden_layer_sizes=()` makes the generator linear.
+    `hidden_layer_sizes=()` makes the generator linear. With `skip_connection`, a
+    generator with hidden layers is a `SkipGenerator`, which starts as linear.
 
     Examples
     --------
@@ -68,8 +102,16 @@ def mlp_generator(
     layers = []
     for layer in linear[:-1]:
         layers += [layer, ACTIVATIONS[activation]()]
-    layers += [linear[-1], *([] if rescale is None else [rescale])]
-    return nn.Sequential(*layers, ACTIVATIONS[output_activation]())
+    output = [*([] if rescale is None else [rescale]), ACTIVATIONS[output_activation]()]
+    if not skip_connection:
+        return nn.Sequential(*layers, linear[-1], *output)
+    skip = nn.Linear(n_components, n_features, dtype=torch.float32)
+    nn.init.zeros_(skip.bias)
+    if layers:
+        last = nn.Linear(sizes[-2], n_features, bias=False, dtype=torch.float32)
+        nn.init.zeros_(last.weight)
+        layers.append(last)
+    return SkipGenerator(skip, nn.Sequential(*layers), nn.Sequential(*output))
 
 
 class _ToRows(nn.Module):
@@ -134,10 +176,13 @@ def convolutional_generator(
     return nn.Sequential(*layers, ACTIVATIONS[output_activation]())
 
 
-def resolve_source(generator, hidden_layer_sizes, image_shape, **layers):
+def resolve_source(
+    generator, hidden_layer_sizes, image_shape, skip_connection=False, **layers
+):
     """Return the module or the factory that the parameter `generator` stands for."""
     if generator is None:
         layers["hidden_layer_sizes"] = hidden_layer_sizes
+        layers["skip_connection"] = skip_connection
         return functools.partial(mlp_generator, **layers)
     if generator == "convolutional":
         layers["image_shape"] = image_shape

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .._utils.compat import has_hooks, linear_pointwise
-from .generators import Rescale
+from .generators import Rescale, SkipGenerator
 
 _VECTOR = 32  # upper bound of the entries that one vector instruction handles
 
@@ -83,19 +83,25 @@ class _Linear(torch.autograd.Function):
 
 def forward(network, z):
     """Return `network(z)` for autograd, with the fast products where they apply."""
-    if type(network) is not nn.Sequential or _any_hooks(network):
+    if any(map(has_hooks, network.modules())):
+        return network(z)
+    if type(network) is SkipGenerator:
+        z = network.scale * z
+        total = _apply(network.skip, z)
+        if len(network.layers):
+            total = total + forward(network.layers, z)
+        return network.output(total)
+    if type(network) is not nn.Sequential:
         return network(z)
     for module in network:
-        if type(module) is nn.Linear:
-            z = _Linear.apply(z, module.weight, module.bias)
-        else:
-            z = module(z)
+        z = _apply(module, z)
     return z
 
 
-def _any_hooks(network):
-    modules = (network, *network)
-    return any(map(has_hooks, modules))
+def _apply(module, z):
+    if type(module) is nn.Linear:
+        return _Linear.apply(z, module.weight, module.bias)
+    return module(z)
 
 
 def linear_layers(network):
@@ -103,7 +109,7 @@ def linear_layers(network):
 
     None stands for a network that is not a plain sequence of these, or that has hooks.
     """
-    if type(network) is not nn.Sequential or _any_hooks(network):
+    if type(network) is not nn.Sequential or any(map(has_hooks, network.modules())):
         return None
     layers = []
     for module in network:
@@ -127,6 +133,8 @@ def row_multiple(network):
     A CPU rounds a row differently in a product of few rows, and at the end of a
     thread's share that does not fill a vector instruction. Inference amplifies this.
     """
+    if type(network) is SkipGenerator:
+        network = nn.Sequential(*network.layers, network.skip)
     layers = linear_layers(network)
     if layers is None:
         return _VECTOR
@@ -140,11 +148,11 @@ class LinearLayers:
     """A generator of linear layers, evaluated and differentiated by hand.
 
     `layers` is what `linear_layers` returns. Their weights are read once, here, and a
-    `Rescale` becomes a part of the weight and the bias of the layer before it.
-    Gradients are divided by `divisor`.
+    `Rescale` becomes a part of the weight and the bias of the layer before it. Codes
+    are multiplied by `scale` first. Gradients are divided by `divisor`.
     """
 
-    def __init__(self, layers, divisor):
+    def __init__(self, layers, divisor, scale=1.0):
         self._layers = []
         for layer, rescale, nonlinearity in layers:
             weight, bias = layer.weight.detach(), layer.bias
@@ -152,8 +160,11 @@ class LinearLayers:
             if rescale is not None:
                 weight = rescale.scale * weight
                 bias = rescale.offset if bias is None else rescale(bias)
-            # The gradient passes the first layer last, which divides it.
-            transposed = weight.T if self._layers else weight.T / divisor
+            transposed = weight.T
+            if not self._layers:
+                weight = weight * scale
+                # The gradient passes the first layer last, which divides it.
+                transposed = weight.T / divisor
             functions = _IN_PLACE[nonlinearity]
             self._layers.append((weight, bias, transposed, *functions))
 
@@ -190,3 +201,51 @@ class LinearLayers:
                 function(z)
             outputs.append(z)
         return outputs
+
+
+class SkipLayers:
+    """A `SkipGenerator` in the form of `LinearLayers`, as a sum of two of these.
+
+    `output` are the fixed map and the nonlinearity after the sum, as in a layer.
+    """
+
+    def __init__(self, generator, divisor):
+        self._parts = []
+        rescale = None
+        for module in generator.output:
+            rescale = module if type(module) is Rescale else rescale
+        self._function, self._backward = _IN_PLACE[type(generator.output[-1])]
+        parts = [[(generator.skip, rescale, nn.Identity)]]
+        if len(generator.layers):
+            layers = linear_layers(generator.layers)
+            last = layers[-1][0], rescale and Rescale(0.0, rescale.scale), nn.Identity
+            parts.append([*layers[:-1], last])
+        scale = generator.scale
+        self._parts = [LinearLayers(part, divisor, scale) for part in parts]
+
+    def output(self, z):
+        total = self._parts[0].output(z)
+        for part in self._parts[1:]:
+            total += part.output(z)
+        if self._function is not None:
+            self._function(total)
+        return total
+
+    def output_and_pullback(self, z, n_rows):
+        """As that of `LinearLayers`."""
+        results = [part.output_and_pullback(z, n_rows) for part in self._parts]
+        total = results[0][0]
+        for output, _ in results[1:]:
+            total += output
+        if self._function is not None:
+            self._function(total)
+
+        def pullback(gradient):
+            if self._backward is not None:
+                self._backward(gradient, total.expand_as(gradient))
+            total_pulled = results[0][1](gradient)
+            for _, other in results[1:]:
+                total_pulled += other(gradient)
+            return total_pulled
+
+        return total, pullback

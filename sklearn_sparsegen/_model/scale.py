@@ -6,7 +6,7 @@ import torch
 from scipy.special import logit
 
 from .energy import evaluate
-from .generators import Rescale
+from .generators import Rescale, SkipGenerator
 
 _JACOBIAN_ROWS = 512  # rows of a Jacobian that are computed at once
 _LEAST_MEAN = 0.01  # bound of the means that a sigmoid starts at, where it is not flat
@@ -25,23 +25,33 @@ def output_map(mean, variance, output_activation):
 
 
 @torch.no_grad()
-def slopes_at_zero(generator, n_components):
-    """Return the norm of each column of the generator's Jacobian at zero, (k,)."""
+def _rows_of_jacobian(generator, n_components):
+    """Yield rows of the generator's Jacobian at zero, (n, k), in groups."""
     function = evaluate(generator, 1.0)
     origin = next(generator.parameters()).new_zeros(1, n_components)
-    n_features, square = function.output(origin).shape[1], torch.zeros_like(origin[0])
+    n_features = function.output(origin).shape[1]
     # Features are taken in groups to limit memory.
     for rows in torch.arange(n_features).split(_JACOBIAN_ROWS):
         unit = origin.new_zeros(len(rows), n_features)
         unit[torch.arange(len(rows)), rows] = 1
         _, pullback = function.output_and_pullback(origin, len(rows))
-        square += pullback(unit).square().sum(0)
-    return square.sqrt()
+        yield pullback(unit)
+
+
+def jacobian_at_zero(generator, n_components):
+    """Return the generator's Jacobian at zero, (D, k)."""
+    return torch.cat(list(_rows_of_jacobian(generator, n_components)))
+
+
+def slopes_at_zero(generator, n_components):
+    """Return the norm of each column of the generator's Jacobian at zero, (k,)."""
+    groups = _rows_of_jacobian(generator, n_components)
+    return sum(rows.square().sum(0) for rows in groups).sqrt()
 
 
 @torch.no_grad()
 def fix_slopes(generator, n_components, data_variance, n_active):
-    """Give all components the same slope at zero, by scaling the first layer's weights.
+    """Give all components the same slope at zero, by scaling the weights of codes.
 
     This is what unit norms are to dictionary learning. As many active codes of size 1
     as a row has, `n_active`, make up the variance of the data. Returns the factor of
@@ -50,5 +60,12 @@ def fix_slopes(generator, n_components, data_variance, n_active):
     slope = math.sqrt(data_variance / max(n_active, 1.0)) or 1.0
     factor = slopes_at_zero(generator, n_components) / slope
     factor[factor == 0] = 1
-    next(generator.children()).weight /= factor
+    if not isinstance(generator, SkipGenerator):
+        next(generator.children()).weight /= factor
+        return factor
+    # The slope is in the number that multiplies codes, and the weights have norm 1.
+    scale = slope / generator.unit
+    for layer in (generator.skip, *generator.layers[:1]):
+        layer.weight /= factor * scale / generator.scale
+    generator.scale.fill_(scale)
     return factor

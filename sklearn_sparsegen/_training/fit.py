@@ -161,7 +161,11 @@ def run_epoch(encoder, data, schedule, held_out=None):
     state = encoder._state
     epoch, state.scheduled = state.epoch + 1, schedule.at(state.epoch + 1)
     state.publish(encoder, data.to_library)
-    state.optimizer.param_groups[0]["lr"] = float(encoder.learning_rate_init)
+    rate = float(encoder.learning_rate_init)
+    if encoder.learning_rate == "cosine" and not state.in_parts:
+        progress = (epoch - state.first_epoch - 0.5) / int(encoder.max_iter)
+        rate *= (1 + math.cos(math.pi * progress)) / 2
+    state.optimizer.param_groups[0]["lr"] = rate
     model = encoder._training_model()
     if state.memory is not None and model.memory is None:
         state.memory.clear()  # after training without it, it would be out of date

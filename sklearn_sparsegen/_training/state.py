@@ -313,7 +313,7 @@ def _major(version):
 
 def fixed_values(encoder):
     """Return the values of the parameters that act only where training starts."""
-    values = {name: getattr(encoder, name) for name in encoder._fixed_parameters}
+    values = {name: getattr(encoder, name) for name in encoder._recorded_parameters}
     # A list that is changed in place must not change these.
     return {
         name: copy.copy(value) if isinstance(value, list | np.ndarray) else value
@@ -323,8 +323,8 @@ def fixed_values(encoder):
 
 def check_fixed(encoder):
     """Raise a ValueError if such a parameter has changed since training started."""
-    for name, value in fixed_values(encoder).items():
-        before = encoder._state.fixed[name]
+    for name in encoder._fixed_parameters:
+        value, before = getattr(encoder, name), encoder._state.fixed[name]
         # A function tells what it does by no text.
         is_other = callable(value) or _text(value) != _text(before)
         if value is not before and is_other:

@@ -64,13 +64,19 @@ def one_of(texts):
 
 
 def parameter(
-    *constraints: object, default: Any, kw_only: bool = True, fixed: bool = False
+    *constraints: object,
+    default: Any,
+    kw_only: bool = True,
+    fixed: bool = False,
+    recorded: bool = False,
 ) -> Any:
     """Declare a parameter with its default and scikit-learn's constraints.
 
     `fixed` parameters act where training starts, and cannot change where it continues.
+    Those that are `recorded` act there too, but can change.
     """
     metadata = {"constraints": list(constraints), "fixed": fixed}
+    metadata["recorded"] = fixed or recorded
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
@@ -87,4 +93,5 @@ def parameters(cls: _T) -> _T:
     fields = dataclasses.fields(encoder)
     encoder._parameter_constraints = {f.name: f.metadata["constraints"] for f in fields}
     encoder._fixed_parameters = [f.name for f in fields if f.metadata["fixed"]]
+    encoder._recorded_parameters = [f.name for f in fields if f.metadata["recorded"]]
     return encoder

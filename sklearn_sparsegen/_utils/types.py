@@ -31,7 +31,7 @@ Generator = (
 )
 RandomState = int | np.random.RandomState | None
 Solver = Literal["gradient", "langevin", "proximal"]
-Start = Literal["zeros", "normal", "prior", "linear"]
+Start = Literal["zeros", "normal", "prior", "linear", "learned"]
 Posterior = Literal["posterior"]
 Threshold = Posterior | float | None
 ImageSet = Literal["mnist", "fashion_mnist", "svhn", "celeba64"]
