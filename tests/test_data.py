@@ -10,6 +10,7 @@ from conftest import short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -89,6 +90,18 @@ def test_values_that_are_not_observed_in_a_sparse_array(digits):
 def test_sparse_integers_become_float32(rng):
     X = sparse.csr_array(rng.poisson(0.3, size=(60, 20)))
     assert clone(ENCODERS["main"]).fit_transform(X).dtype == np.float32
+
+
+@pytest.mark.parametrize(("n_rows", "size"), [(120, 8), (300, 15), (2100, 100)])
+def test_batches_are_a_twentieth_of_the_rows(n_rows, size, digits):
+    """They have 8 rows at least, and 100 at most."""
+    encoder = clone(ENCODERS["main"]).set_params(max_iter=1)
+    X = np.resize(digits, (n_rows, 64))
+    auto, given = (
+        clone(encoder).set_params(batch_size=size).fit(X) for size in ("auto", size)
+    )
+    assert auto.loss_curve_ == given.loss_curve_
+    assert_array_equal(auto.transform(digits), given.transform(digits))
 
 
 # Streams ------------------------------------------------------------------------------
@@ -205,6 +218,16 @@ def test_the_scale_comes_from_the_first_rows(digits, monkeypatch):
         Batches(np.concatenate([digits[:150], later]), 50)
     )
     assert_allclose(encoder.sigma_, np.sqrt(digits[:100].var(0).sum() / 2400))
+
+
+def test_messages_count_all_rows_of_a_stream(digits, monkeypatch):
+    """Their number is known after a pass, and not from the first rows."""
+    monkeypatch.setattr("sklearn_sparsegen._data.stream._HEAD_ROWS", 100)
+    encoder = clone(ENCODERS["main"]).set_params(
+        solver="gradient", spike_scale=0.1, step_size=0.5, max_iter=1
+    )
+    with pytest.warns(ConvergenceWarning, match=r"energy of \d+ of 300 rows"):
+        encoder.fit(Batches(digits, 50))
 
 
 class Endless(IterableDataset):

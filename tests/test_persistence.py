@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -480,6 +481,51 @@ def test_each_fit_has_its_own_file(digits, tmp_path):
     assert len(list(tmp_path.iterdir())) == n_files + 4
 
 
+def fits_of(encoder, X, folder):
+    """Return the epochs that a fit with a checkpoint runs, and its losses."""
+    epochs = []
+
+    class Count(StopAfter):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch":
+                epochs.append(context.task_id)
+
+    encoder = clone(encoder).set_callbacks(Checkpoint(folder), Count(-1)).fit(X)
+    return len(epochs), encoder.loss_curve_
+
+
+def test_each_stream_has_its_own_file(tmp_path):
+    """Streams differ by their variance, and by that of the values that are observed."""
+    first, nan = np.tile([-1.0, 1.0], 4), np.nan
+    # The second feature's variances are 2, 4 and 2; its shares that are observed are
+    # 1, 1/2 and 1/2. So two streams agree in the sum of all variances, and two in that
+    # of the squared distances from the mean.
+    seconds = [
+        [-2, 0, 0, 2, -2, 0, 0, 2],
+        [-2, 2, -2, 2, nan, nan, nan, nan],
+        [-2, 0, 0, 2, nan, nan, nan, nan],
+    ]
+    encoder = clone(ENCODERS["main"]).set_params(max_iter=2)
+    for number, second in enumerate(seconds, start=1):
+        batches = [np.column_stack([first, second])]
+        expected = clone(encoder).fit(batches).loss_curve_
+        for n_epochs in (2, 0):
+            assert fits_of(encoder, batches, tmp_path) == (n_epochs, expected)
+        assert len(list(tmp_path.iterdir())) == number
+
+
+@pytest.mark.parametrize("name", ["torch", "__version__"])
+def test_each_version_has_its_own_files(name, digits, tmp_path, monkeypatch):
+    """Another version of PyTorch, or of this library, may round differently."""
+    encoder, module = clone(ENCODERS["main"]), sklearn_sparsegen.callbacks
+    before = fits_of(encoder, digits, tmp_path)
+    other = SimpleNamespace(**vars(torch) | {"__version__": "1.2.3"})
+    monkeypatch.setattr(module, name, other if name == "torch" else "1.2.3")
+    for n_epochs in (5, 0):
+        assert fits_of(encoder, digits, tmp_path) == (n_epochs, before[1])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def keyword(n):
     def factory(k, d, *, width=n):
         return mlp(k, d, width)
@@ -498,7 +544,7 @@ def enclose(n):
 def test_sets_have_no_order():
     """Python orders the texts in a set differently in each process."""
     code = (
-        "from sklearn_sparsegen._describe import describe;"
+        "from sklearn_sparsegen._training.describe import describe;"
         "print(describe([{'a', 'b', 'c'}, lambda x: x in {'d', 'e', 'f'}]))"
     )
     environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(3))

@@ -174,7 +174,7 @@ def test_fast_path_with_a_rescaled_output(sizes, output_activation, rng):
 def test_slopes_and_how_they_are_made_equal(convolutional, rng, monkeypatch):
     monkeypatch.setattr("sklearn_sparsegen._model.scale._JACOBIAN_ROWS", 5)
     # The small part of the mean variance does not scale with each component.
-    monkeypatch.setattr("sklearn_sparsegen._inference.starts._RIDGE", 1e-14)
+    monkeypatch.setattr("sklearn_sparsegen._inference.memories._RIDGE", 1e-14)
     images = functools.partial(
         convolutional_generator, image_shape=(4, 4), channels=(3, 2)
     )
@@ -218,6 +218,19 @@ def test_slopes_are_equal_after_each_epoch(fitted, digits):
     ):
         other = clone(fitted).set_params(**change).fit(digits)
         assert slopes(other).std() > 0.01 * slopes(other).mean()
+
+
+def test_slopes_are_those_of_values_that_are_observed(digits, rng):
+    """They make up the variance of a row where it is observed."""
+    X = np.where(
+        rng.uniform(size=digits.shape) < np.linspace(0, 0.9, 64), np.nan, digits
+    )
+    variance = np.nansum((X - np.nanmean(X, axis=0)) ** 2) / len(X)
+    assert variance < 0.6 * np.nanvar(X, axis=0).sum()
+    encoder = SparseGeneratorEncoder(**SMALL).fit(X)
+    slopes = slopes_at_zero(encoder.generator_, 12)
+    expected = np.sqrt(variance / encoder.n_active_curve_[-1])
+    assert_allclose(slopes, np.full(12, expected), rtol=1e-12)
 
 
 def test_codes_have_a_natural_scale(digits):
