@@ -1,6 +1,8 @@
 """Configuration of the documentation's build."""
 
 import os
+import sys
+from pathlib import Path
 
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -13,6 +15,7 @@ from sklearn_sparsegen import baselines
 # of their own. These read the variable before they can import ConvergenceWarning, so it
 # names the class of Python from which that is derived.
 os.environ["PYTHONWARNINGS"] = "error::UserWarning"
+sys.path.insert(0, str(Path(__file__).parent))  # for page_code
 
 project = "sklearn_sparsegen"
 copyright = "2026, the sklearn_sparsegen developers"
@@ -26,6 +29,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "page_code",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
@@ -84,6 +88,8 @@ intersphinx_mapping = {
     name: (url, (None, f"inventories/{name}.txt")) for name, url in _PEERS.items()
 }
 intersphinx_timeout = 5
+
+page_code_is_tested = ["index"]  # it has the first lines of README, which pytest runs
 
 plot_html_show_source_link = plot_html_show_formats = False
 plot_formats = [("png", 100)]

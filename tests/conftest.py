@@ -1,4 +1,7 @@
+import multiprocessing
 import os
+import random
+import sys
 from pathlib import Path
 
 # One of scikit-learn's common checks needs this. SciPy reads it when it is imported.
@@ -8,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from numpy.random import bit_generator
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.utils import check_random_state
 
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
 from sklearn_sparsegen._model.linear_layers import linear, row_multiple
 
 # With small matrices, threads spend most of their time waiting for each other.
@@ -23,16 +28,42 @@ settings.register_profile("sparsegen", deadline=None, derandomize=True)
 settings.load_profile("sparsegen")
 
 
+def seed_process(number=0):
+    """Seed what draws without a `random_state`, which then draws the same in every run.
+
+    NumPy takes fresh entropy from a sequence of its own then, in which no two numbers
+    are the same. A process that a test starts calls this with a number of its own.
+    """
+    check_random_state(None).seed(number)
+    torch.manual_seed(number)
+    bit_generator.randbits = random.Random(number).getrandbits
+
+
+def process_context():
+    """Return how tests start processes.
+
+    On Linux they are forks of one process, which has imported what takes long, and in
+    which nothing else runs. Elsewhere PyTorch cannot be forked safely.
+    """
+    if not sys.platform.startswith("linux"):
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # PyTorch imports the last one for the first optimiser.
+    modules = ["pytest", "hypothesis", "sklearn_sparsegen", "torch._dynamo"]
+    context.set_forkserver_preload(modules)
+    return context
+
+
 @pytest.fixture(autouse=True)
 def seeds():
     """Make the results of code without a `random_state` the same in every run."""
-    source = check_random_state(None)
+    source, entropy = check_random_state(None), bit_generator.randbits
     state = source.get_state()
-    source.seed(0)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        seed_process()
         yield
     source.set_state(state)
+    bit_generator.randbits = entropy
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +95,79 @@ def rng():
 short_fits = pytest.mark.filterwarnings(
     "ignore:(Only|The (loss|recon)|.*% of (all codes|the training rows))"
 )
+# Those that end before alpha has fallen to its end are told so too.
+unfinished_fits = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
+needs_cuda = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA GPU"
+)
+
+
+# Encoders of all kinds, small enough to fit each of them in many tests ----------------
+
+CLASSES = [
+    SparseGeneratorEncoder,
+    *(getattr(baselines, name) for name in baselines.__all__),
+]
+each_class = pytest.mark.parametrize("encoder", CLASSES, ids=lambda e: e.__name__)
+SMALL = {
+    "n_components": 6,
+    "hidden_layer_sizes": (9,),
+    "max_iter": 3,
+    "batch_size": 50,
+    "tol": None,
+    "random_state": 0,
+}
+
+
+def small_encoders(**settings):
+    """Return an encoder of each class by its name; the main one is called "main"."""
+    settings = SMALL | settings
+    return {
+        "main": SparseGeneratorEncoder(**settings),
+        **{name: getattr(baselines, name)(**settings) for name in baselines.__all__},
+        "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **settings),
+    }
+
+
+def special_encoders(**settings):
+    """Return the main encoder with another solver and prior, and another generator."""
+    settings = SMALL | settings
+    images = {"generator": "convolutional", "image_shape": np.array([8, 8])}
+    return {
+        "paper": SparseGeneratorEncoder(**PAPER_SETTINGS | settings, step_size=0.02),
+        "convolutional": SparseGeneratorEncoder(**settings, **images),
+    }
+
+
+ENCODERS = small_encoders()
+each_encoder = pytest.mark.parametrize("name", ENCODERS)
+
+
+def assert_same_results(encoder, other, X):
+    """Assert that two fitted encoders have the same history and give the same bits."""
+    codes = encoder.transform(X)
+    assert_array_equal(other.transform(X), codes)
+    assert_array_equal(other.inverse_transform(codes), encoder.inverse_transform(codes))
+    if hasattr(encoder, "sample"):
+        assert_array_equal(other.sample(3), encoder.sample(3))
+    if hasattr(encoder, "score_samples"):
+        # The score takes longer than the rest, and some rows are enough.
+        some = X[:20]
+        assert_array_equal(other.score_samples(some), encoder.score_samples(some))
+    assert other.loss_curve_ == encoder.loss_curve_
+
+
+class Batches:
+    """An iterable of batches that begins anew each time, and knows no length."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def __iter__(self):
+        return iter(self.parts)
+
+
+# What some tests look at --------------------------------------------------------------
 
 
 def linear_map(generator):

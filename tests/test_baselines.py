@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from conftest import linear_map, short_fits
+from conftest import linear_map, needs_cuda, short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import optimize, stats
 from scipy.spatial import distance
@@ -176,7 +176,7 @@ def test_convolutional_generator(name, digits):
     assert encoder.inverse_transform(codes).shape == (100, 64)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@needs_cuda
 @every_method
 def test_cuda(name, digits):
     encoder = METHODS[name](max_iter=4, device="cuda").fit(digits)

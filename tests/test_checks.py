@@ -116,6 +116,25 @@ def test_other_data_are_compared_with_their_own_mean(digits):
     assert not any("worse" in m for m in messages_of(encoder.fit, np.ones((9, 4))))
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_values_that_are_not_observed_do_not_vary(shift):
+    """Reconstructions are compared with the mean where values are observed."""
+    # The variances are 1 and 4, and the second feature is observed in half of the rows.
+    X = np.array([[-1, -2], [1, 2], [-1, np.nan], [1, np.nan]])
+
+    def constant(n_components, n_features):
+        layer = torch.nn.Linear(n_components, n_features)
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.constant_(layer.bias, shift)
+        return torch.nn.Sequential(layer)
+
+    settings = SMALL | {"max_iter": 1, "decay": 1.0, "learning_rate_init": 1e-300}
+    encoder = SparseGeneratorEncoder(**settings, generator=constant)
+    told = messages_of(encoder.fit, X)
+    # The squared error is 3, as around the mean, and more with any shift.
+    assert any("worse than their mean" in message for message in told) == (shift > 0)
+
+
 def test_a_constant_feature_has_no_offset(digits):
     for constant in 1e5, 0.1:
         X = digits.astype(np.float32)

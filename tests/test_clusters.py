@@ -1,12 +1,11 @@
 """Codes that several processes infer, as those of a cluster do."""
 
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import dask.array as da
 import numpy as np
 import pytest
-from conftest import rounds_rows_alike, short_fits
+from conftest import process_context, rounds_rows_alike, seed_process, unfinished_fits
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -14,7 +13,7 @@ from sklearn.base import clone
 from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen.baselines import ShortRunEncoder
 
-pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
+pytestmark = unfinished_fits
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +22,7 @@ def pool():
     with pytest.MonkeyPatch.context() as patch:
         # The bits may depend on the number of threads, and the tests have one.
         patch.setenv("OMP_NUM_THREADS", "1")
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(2, context) as pool:
+        with ProcessPoolExecutor(2, process_context(), seed_process) as pool:
             yield pool
 
 

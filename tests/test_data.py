@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import short_fits
+from conftest import ENCODERS, Batches, each_encoder, needs_cuda, unfinished_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -18,24 +19,8 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from sklearn_sparsegen import SparseGeneratorEncoder, baselines
+pytestmark = unfinished_fits
 
-pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
-
-SMALL = {
-    "n_components": 6,
-    "hidden_layer_sizes": (9,),
-    "max_iter": 3,
-    "batch_size": 50,
-    "tol": None,
-    "random_state": 0,
-}
-ENCODERS = {
-    "main": SparseGeneratorEncoder(**SMALL),
-    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
-    "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **SMALL),
-}
-each_encoder = pytest.mark.parametrize("name", ENCODERS)
 each_stream_encoder = pytest.mark.parametrize(
     "name", [name for name in ENCODERS if name != "ABPEncoder"]
 )
@@ -91,14 +76,26 @@ def test_sparse_integers_become_float32(rng):
     assert clone(ENCODERS["main"]).fit_transform(X).dtype == np.float32
 
 
+@pytest.mark.parametrize(("n_rows", "size"), [(120, 8), (300, 15), (2100, 100)])
+def test_batches_are_a_twentieth_of_the_rows(n_rows, size, digits):
+    """They have 8 rows at least, and 100 at most."""
+    encoder = clone(ENCODERS["main"]).set_params(max_iter=1)
+    X = np.resize(digits, (n_rows, 64))
+    auto, given = (
+        clone(encoder).set_params(batch_size=size).fit(X) for size in ("auto", size)
+    )
+    assert auto.loss_curve_ == given.loss_curve_
+    assert_array_equal(auto.transform(digits), given.transform(digits))
+
+
 # Streams ------------------------------------------------------------------------------
 
 
-class Batches:
-    """An iterable of batches that begins anew each time, and knows no length."""
+class Parts(Batches):
+    """Rows in batches of one size, each changed, which are told the epoch."""
 
     def __init__(self, X, size, change=lambda X: X):
-        self.parts = [X[i : i + size] for i in range(0, len(X), size)]
+        super().__init__(*(X[i : i + size] for i in range(0, len(X), size)))
         self.change = change
         self.epochs = []
 
@@ -135,7 +132,7 @@ def array_in_order(digits):
 def test_a_stream_is_as_an_array(name, form, array_in_order):
     """If its batches are those of the array, all bits are, but those of scores."""
     X, results_of = array_in_order
-    stream = Batches(X, 50, FORMS[form])
+    stream = Parts(X, 50, FORMS[form])
     found, expected = results(ENCODERS[name], stream), results_of(name)
     assert found.keys() == expected.keys()
     for key, values in found.items():
@@ -161,7 +158,7 @@ def test_a_list_of_batches_is_a_stream(form, kind, digits):
 def test_one_pass_is_one_epoch(digits):
     encoder = clone(ENCODERS["main"]).set_params(decay=0.033)
     for n_passes in (1, 2, 3):
-        encoder.partial_fit(Batches(digits, 20))
+        encoder.partial_fit(Parts(digits, 20))
         assert encoder.n_iter_ == n_passes
         assert encoder.alpha_ == round(1 - 0.033 * n_passes, 12)
 
@@ -190,7 +187,7 @@ def test_iter_transform(batch_size, digits):
     parts = list(encoder.iter_transform(digits))
     assert len(parts) == (1 if batch_size == "auto" else -(-300 // 7))
     assert_array_equal(np.concatenate(parts), codes)
-    parts = list(encoder.iter_transform(Batches(digits, 90)))
+    parts = list(encoder.iter_transform(Parts(digits, 90)))
     assert [len(part) for part in parts] == [90, 90, 90, 30]
     assert_array_equal(np.concatenate(parts), codes)
     encoder.set_params(sparse_output=True, batch_size=150)
@@ -202,9 +199,19 @@ def test_the_scale_comes_from_the_first_rows(digits, monkeypatch):
     monkeypatch.setattr("sklearn_sparsegen._data.stream._HEAD_ROWS", 100)
     later = digits[150:] * 3
     encoder = clone(ENCODERS["main"]).fit(
-        Batches(np.concatenate([digits[:150], later]), 50)
+        Parts(np.concatenate([digits[:150], later]), 50)
     )
     assert_allclose(encoder.sigma_, np.sqrt(digits[:100].var(0).sum() / 2400))
+
+
+def test_messages_count_all_rows_of_a_stream(digits, monkeypatch):
+    """Their number is known after a pass, and not from the first rows."""
+    monkeypatch.setattr("sklearn_sparsegen._data.stream._HEAD_ROWS", 100)
+    encoder = clone(ENCODERS["main"]).set_params(
+        solver="gradient", spike_scale=0.1, step_size=0.5, max_iter=1
+    )
+    with pytest.warns(ConvergenceWarning, match=r"energy of \d+ of 300 rows"):
+        encoder.fit(Parts(digits, 50))
 
 
 class Endless(IterableDataset):
@@ -229,14 +236,6 @@ def test_every_sampler_is_told_the_epoch(digits):
     assert sampler.epochs == [0, 1, 2] * 2
 
 
-class Numbered:
-    def __init__(self, *parts):
-        self.parts = parts
-
-    def __iter__(self):
-        return iter(self.parts)
-
-
 class OnePass:
     def __init__(self, X):
         self.iterator = iter([X])
@@ -255,15 +254,15 @@ X = np.random.default_rng(0).uniform(size=(40, 5))
         ((part for part in [X]), ValueError, "X is an iterator"),
         (OnePass(X), ValueError, "no batches in this pass"),
         (DataLoader(Endless()), ValueError, "no batches in this pass"),
-        (Batches(X, 20, lambda X: [["a", "b"]]), ValueError, "Batch 0 .* a list"),
-        (Batches(X, 1, lambda X: X[0]), ValueError, r"Batch 0 .* ndarray of shape \(5"),
-        (Batches(X, 20, lambda X: {"x": X}), ValueError, "Batch 0 .* got a dict"),
-        (Numbered(X, X, X[:, 1:]), ValueError, "Batch 2 of X, .* 4 features"),
+        (Parts(X, 20, lambda X: [["a", "b"]]), ValueError, "Batch 0 .* a list"),
+        (Parts(X, 1, lambda X: X[0]), ValueError, r"Batch 0 .* ndarray of shape \(5"),
+        (Parts(X, 20, lambda X: {"x": X}), ValueError, "Batch 0 .* got a dict"),
+        (Batches(X, X, X[:, 1:]), ValueError, "Batch 2 of X, .* 4 features"),
         (TensorDataset(torch.tensor(X)), TypeError, "X is a Dataset, .*DataLoader"),
-        (Batches(X, 20, lambda X: X * np.inf), ValueError, "infinity"),
-        (Batches(X, 20, lambda X: None), ValueError, "Batch 0 .* got a NoneType"),
-        (Batches(X, 20, lambda X: X * 1j), ValueError, "Complex"),
-        (Batches(X, 20, lambda X: X[:0]), ValueError, "0 sample"),
+        (Parts(X, 20, lambda X: X * np.inf), ValueError, "infinity"),
+        (Parts(X, 20, lambda X: None), ValueError, "Batch 0 .* got a NoneType"),
+        (Parts(X, 20, lambda X: X * 1j), ValueError, "Complex"),
+        (Parts(X, 20, lambda X: X[:0]), ValueError, "0 sample"),
         (map(np.asarray, [X]), ValueError, "X is an iterator"),
     ],
 )
@@ -277,7 +276,7 @@ def test_bad_streams(method, stream, error, match):
 
 def test_batches_of_different_widths(digits):
     widths = iter([64, 60] * 9)
-    stream = Batches(digits, 150, lambda X: X[:, : next(widths)])
+    stream = Parts(digits, 150, lambda X: X[:, : next(widths)])
     with pytest.raises(ValueError, match=r"X has 60 features, but .* 64"):
         clone(ENCODERS["main"]).fit(stream)
 
@@ -289,24 +288,22 @@ def test_bad_streams_after_fit(method, digits):
     with pytest.raises(ValueError, match="X is an iterator"):
         method(iter([digits]))
     with pytest.raises(ValueError, match="X has 9 features"):
-        method(Batches(digits, 100, lambda X: X[:, :9]))
+        method(Parts(digits, 100, lambda X: X[:, :9]))
     bad = functools.partial(np.where, np.arange(64) == 3, 1e200)
     with pytest.raises(ValueError, match=r"rows 0, 1, 2, 3, 4, ... of X"):
-        method(Batches(digits, 100, bad))
+        method(Parts(digits, 100, bad))
 
 
 def test_chains_need_an_array(digits):
     encoder = clone(ENCODERS["ABPEncoder"])
     with pytest.raises(ValueError, match=r"ABPEncoder keeps a chain .* as an array"):
-        encoder.fit(Batches(digits, 50))
+        encoder.fit(Parts(digits, 50))
     # Codes need no chains.
     encoder.fit(digits)
-    assert_array_equal(
-        encoder.transform(Batches(digits, 50)), encoder.transform(digits)
-    )
+    assert_array_equal(encoder.transform(Parts(digits, 50)), encoder.transform(digits))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@needs_cuda
 @each_stream_encoder
 def test_streams_on_a_gpu(name, digits):
     encoder = clone(ENCODERS[name]).set_params(batch_size=50, shuffle=False)

@@ -1,4 +1,4 @@
-"""The design: one-way imports, small files, few classes, complete docstrings."""
+"""The design: one-way imports, small files, constructors, complete docstrings."""
 
 import ast
 import graphlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import short_fits
+from conftest import each_class, short_fits
 from numpydoc.validate import validate
 from sklearn.base import clone
 
@@ -29,10 +29,6 @@ from sklearn_sparsegen import (
 pytestmark = short_fits
 
 PACKAGE = Path(sklearn_sparsegen.__file__).parent
-ENCODERS = [
-    SparseGeneratorEncoder,
-    *(getattr(baselines, name) for name in baselines.__all__),
-]
 
 
 def module_name(path):
@@ -157,10 +153,8 @@ def test_files_stay_readable(name):
 
 # Constructors ---------------------------------------------------------------------
 
-each_encoder = pytest.mark.parametrize("encoder", ENCODERS, ids=lambda e: e.__name__)
 
-
-@each_encoder
+@each_class
 def test_constructor_sets_every_parameter(encoder):
     defaults = encoder().get_params()
     assert list(defaults) == sorted(inspect.signature(encoder).parameters)
@@ -175,7 +169,7 @@ def test_constructor_sets_every_parameter(encoder):
     assert encoder().set_params(**values).get_params() == values
 
 
-@each_encoder
+@each_class
 def test_only_n_components_is_positional(encoder):
     assert encoder(7).get_params() == encoder(n_components=7).get_params()
     assert encoder(7).n_components == 7
@@ -185,7 +179,7 @@ def test_only_n_components_is_positional(encoder):
         encoder(n_component=7)
 
 
-@each_encoder
+@each_class
 def test_encoders_are_shown_and_compared_as_in_scikit_learn(encoder):
     assert repr(encoder(7)) == f"{encoder.__name__}(n_components=7)"
     assert encoder(7) != encoder(7)
@@ -235,7 +229,7 @@ def test_source_of_the_main_class_describes_its_parameters():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@each_encoder
+@each_class
 def test_every_parameter_and_attribute_is_documented(encoder):
     doc = inspect.getdoc(encoder)
     names = described_names(doc, "Parameters", "Attributes")
@@ -271,7 +265,7 @@ def test_docstrings_follow_numpydoc(name):
     assert not [e for e in validate(name)["errors"] if e[0] not in waived]
 
 
-@each_encoder
+@each_class
 def test_defaults_in_the_docstring_are_the_defaults(encoder):
     doc = inspect.getdoc(encoder)
     for name, value in encoder().get_params().items():

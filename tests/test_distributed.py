@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import io
-import multiprocessing
 import os
 import re
 import signal
@@ -20,39 +19,36 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import short_fits
+from conftest import (
+    SMALL,
+    Batches,
+    process_context,
+    seed_process,
+    small_encoders,
+    unfinished_fits,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._data.rows import Rows
 from sklearn_sparsegen._training.checks import check_processes
 from sklearn_sparsegen._utils.random import derive_seed, draw_seed
 from sklearn_sparsegen.callbacks import Checkpoint
 
-pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
+pytestmark = unfinished_fits
 
 X = load_digits().data[:300] / 16
-SMALL = {
-    "n_components": 6,
-    "hidden_layer_sizes": (9,),
-    "max_iter": 4,
-    "batch_size": 25,
-    "tol": None,
-    "random_state": 0,
-}
-ENCODERS = {
-    "main": SparseGeneratorEncoder(**SMALL),
-    "limit": SparseGeneratorEncoder(**SMALL, n_nonzero_coefs=2),
-    "paper": SparseGeneratorEncoder(**PAPER_SETTINGS | SMALL | {"step_size": 0.05}),
+SETTINGS = SMALL | {"max_iter": 4, "batch_size": 25}
+ENCODERS = small_encoders(**SETTINGS) | {
+    "limit": SparseGeneratorEncoder(**SETTINGS, n_nonzero_coefs=2),
+    "paper": SparseGeneratorEncoder(**PAPER_SETTINGS | SETTINGS | {"step_size": 0.05}),
     "langevin": SparseGeneratorEncoder(
-        **PAPER_SETTINGS | SMALL | {"solver": "langevin", "init": "linear"}
+        **PAPER_SETTINGS | SETTINGS | {"solver": "langevin", "init": "linear"}
     ),
-    "normal": SparseGeneratorEncoder(**SMALL, alpha=1.0, positive_code=False),
-    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
-    "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **SMALL),
+    "normal": SparseGeneratorEncoder(**SETTINGS, alpha=1.0, positive_code=False),
 }
 # Their noise in training depends on the process, or the rows of a batch are coupled.
 NOT_AS_ONE = ["ABPEncoder", "VAEEncoder", "VSCEncoder", "pseudo-inputs"]
@@ -75,6 +71,7 @@ def serve(rank, connection, path, timeout):
     )
     while True:
         function, *args = connection.recv()
+        seed_process(rank)  # as in a test, and in each process differently
         try:
             result = function(rank, *args)
         except BaseException as error:
@@ -86,7 +83,7 @@ class Pair:
     """Two processes of one group."""
 
     def __init__(self, folder, timeout=60):
-        context = multiprocessing.get_context("spawn")
+        context = process_context()
         self.connections, self.processes = [], []
         for rank in range(2):
             here, there = context.Pipe()
@@ -114,16 +111,6 @@ def pair(tmp_path_factory):
     pair = Pair(tmp_path_factory.mktemp("pair"))
     yield pair
     pair.close()
-
-
-class Batches:
-    """An iterable of batches that begins anew each time."""
-
-    def __init__(self, *parts):
-        self.parts = parts
-
-    def __iter__(self):
-        return iter(self.parts)
 
 
 def fit(rank, encoder, data, **params):
@@ -633,42 +620,39 @@ def test_a_group_can_be_destroyed_after_a_fit(tmp_path):
 # Processes that are killed ------------------------------------------------------------
 
 SCRIPT = """
-import os, signal, sys
+import os, signal, sys, warnings
 from pathlib import Path
 import joblib, torch, torch.distributed as dist
-from sklearn.base import clone
 from sklearn_sparsegen.callbacks import Checkpoint
-from test_distributed import KILLED, Batches, shares_of_batches
 
 folder = Path(sys.argv[1])
 restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+encoder, shares = joblib.load(folder / "job")
 
-class Rows(Batches):
+class Rows:
     n_passes = 0
     def __iter__(self):
         self.n_passes += 1
         # Process 0 is killed first, and after the restart process 1.
         if rank == restarts and self.n_passes == (6, 4)[rank]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().__iter__()
+        return iter(shares[rank])
 
-rows = Rows(*shares_of_batches()[rank])
-encoder = clone(KILLED).set_callbacks(Checkpoint(folder)).fit(rows)
+rows = Rows()
+encoder.set_callbacks(Checkpoint(folder / "fits")).fit(rows)
 joblib.dump((encoder, rows.n_passes, restarts), folder / f"result-{rank}")
 dist.destroy_process_group()
 """
-KILLED = SparseGeneratorEncoder(**SMALL | {"max_iter": 9})
-
-
-def shares_of_batches():
-    """Return the batches of each of two processes."""
-    return [[X[rank:80:2], X[80 + rank : 200 : 2]] for rank in range(2)]
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(pair, tmp_path):
+    encoder = clone(ENCODERS["main"]).set_params(max_iter=9)
+    shares = [[X[rank:80:2], X[80 + rank : 200 : 2]] for rank in range(2)]
+    joblib.dump((encoder, shares), tmp_path / "job")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -676,11 +660,8 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(pair, tmp_path):
     # With the shared store, processes may meet those of before the restart (PyTorch's
     # issue 135712).
     environment = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    # The script imports this file.
-    folders = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
     subprocess.run(command, check=True, timeout=200, env=environment)
-    alone = pair(fit, KILLED, [Batches(*share) for share in shares_of_batches()])
+    alone = pair(fit, encoder, [Batches(*share) for share in shares])
     for rank in range(2):
         encoder, n_passes, restarts = joblib.load(tmp_path / f"result-{rank}")
         assert restarts == 2

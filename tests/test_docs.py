@@ -1,31 +1,31 @@
-"""The code in README and in the user guide runs, and its results are of use."""
+"""README's code runs, and the build of the documentation runs that of its pages."""
 
 import ast
+import contextlib
 import csv
 import re
+import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
 import pytest
-import torch
-from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.decomposition import PCA
-from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import scale
+from sphinx.errors import ExtensionError
 
 from sklearn_sparsegen import SparseGeneratorEncoder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {
-    path.stem: path.read_text(encoding="utf-8")
-    for path in (ROOT / "docs").glob("*.rst")
-}
+sys.path.append(str(ROOT / "docs"))
+import page_code
+from page_code import PAGES, assert_useful, blocks_of, run
 
 pytestmark = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 
@@ -36,34 +36,6 @@ def without_windows_and_arguments(monkeypatch):
     with matplotlib.rc_context():
         matplotlib.use("agg")
         yield
-
-
-def blocks_of(page):
-    """Return the code of a page, block by block."""
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page)
-    assert len(blocks) == page.count("code-block:: python")
-    return [textwrap.dedent(block).strip() for block in blocks]
-
-
-def run(code, namespace):
-    """Run code; return the value of its last line if that is an expression."""
-    *statements, last = ast.parse(code).body
-    if not isinstance(last, ast.Expr):
-        statements, last = [*statements, last], None
-    exec(compile(ast.Module(statements, []), "snippet", "exec"), namespace)
-    if last is not None:
-        expression = compile(ast.Expression(last.value), "snippet", "eval")
-        return eval(expression, namespace)
-    return None
-
-
-def assert_useful(encoder, X):
-    """Assert what the defaults promise of data that are scaled as the guide says."""
-    codes = encoder.transform(X)
-    assert (codes != 0).any(1).mean() >= 0.95
-    assert (codes != 0).mean() <= 0.2
-    X_hat = encoder.inverse_transform(codes)
-    assert r2_score(X, X_hat, multioutput="variance_weighted") >= 0.8
 
 
 def test_the_first_lines_of_readme(capsys):
@@ -90,57 +62,72 @@ def test_the_table_of_the_defaults_is_whole():
     lines = (ROOT / "docs" / "results" / "defaults.csv").read_text().splitlines()
     header, *rows = csv.reader(lines)
     assert header[:5] == ["data", "raw", "PCA", "dictionary", "codes (range)"]
-    assert len(rows) > 20
     assert {len(row) for row in rows} == {len(header)}
 
 
-# Torch warns of its own code where it exports a generator.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def page_of(*blocks):
+    """Return the text of a page with some blocks of code."""
+    code = (textwrap.indent(block, 4 * " ") for block in blocks)
+    return "".join(f".. code-block:: python\n\n{block}\n\nText.\n" for block in code)
+
+
 @pytest.mark.parametrize(
-    "name",
-    [name for name, page in PAGES.items() if blocks_of(page) and name != "index"],
+    ("last", "error"),
+    [
+        ("codes = encoder.transform(X)", None),
+        ("encoder.codes", AttributeError),
+        ("warnings.warn('of no use', stacklevel=1)", UserWarning),
+        ("encoder.set_params(n_nonzero_coefs=6)", AssertionError),  # they are not few
+        ("encoder.generator_[0].weight.data.zero_()", AssertionError),  # all are zero
+    ],
 )
-def test_the_code_of_the_pages(name, tmp_path, monkeypatch):
-    """It runs, and what it fits has codes that are of use."""
-    monkeypatch.chdir(tmp_path)
-    names, results = {}, {}
-    for block in blocks_of(PAGES[name]):
-        results[block] = run(block, names)
-    globals().get(f"check_{name}", check_encoder)(names, results)
-
-
-def check_encoder(names, results):
-    """The encoder has codes of use."""
-    encoder = names["encoder"].set_output(transform="default")
-    assert_useful(encoder, names["X"])
-
-
-def check_saving(names, results):
-    """All files are there, and the loaded encoder has the same codes."""
-    assert_array_equal(
-        names["loaded"].transform(names["X"]), names["encoder"].transform(names["X"])
+def test_the_code_of_a_page_must_be_of_use(last, error):
+    """The build of the documentation runs the pages in this way."""
+    first = (
+        "import warnings\n"
+        "from sklearn.datasets import load_digits\n"
+        "from sklearn_sparsegen import SparseGeneratorEncoder\n"
+        "X = load_digits().data[:100]"
     )
-    files = {path.name for path in Path.cwd().iterdir()}
-    assert files >= {"encoder.skops", "generator.pt2", "generator.onnx", "checkpoints"}
-    assert (names["encoder"].transform(names["X"]) != 0).any(1).mean() >= 0.95
-    # The last fit of the search may be the one before.
-    assert len(list(Path("checkpoints").iterdir())) in (5, 6)
-
-
-def check_large_data(names, results):
-    """Codes that Dask computes are those of the encoder."""
-    (computed,) = (value for code, value in results.items() if "compute(" in code)
-    codes = names["encoder"].transform(names["X"])
-    assert_allclose(computed, codes, rtol=0, atol=1e-8)
-    assert isinstance(names["codes"], torch.Tensor)
-    check_encoder(names, results)
-
-
-def check_choosing_parameters(names, results):
-    """The search ends with an encoder of use."""
-    check_encoder(
-        {"encoder": names["search"].best_estimator_, "X": names["X"]}, results
+    second = (
+        "encoder = SparseGeneratorEncoder(20, n_nonzero_coefs=4, random_state=0)\n"
+        "encoder.set_params(max_iter=10, tol=None, learning_rate_init=0.01).fit(X)"
     )
+    page = page_of(first, second, last)
+    with contextlib.nullcontext() if error is None else pytest.raises(error):
+        page_code.run_page(page, page_code.check_encoder)
+
+
+def test_a_page_whose_code_fails_ends_the_build(monkeypatch):
+    app = SimpleNamespace(config=SimpleNamespace(page_code_is_tested=["index"]))
+    pages = {"index": "fails()", "good": "pass", "bad": "fails()"}
+    pages = {name: page_of(code) for name, code in pages.items()}
+    monkeypatch.setattr(page_code, "PAGES", pages)
+    ran = []
+
+    def process(command, **options):
+        ran.append(command[2])
+        failed = command[2] == "bad"
+        return SimpleNamespace(returncode=int(failed), stderr="NameError: fails")
+
+    monkeypatch.setattr(page_code.subprocess, "run", process)
+    page_code.run_pages(app, None, ["index", "good", "generated/name"])
+    with pytest.raises(ExtensionError, match=r"(?s)bad\.rst fails.*NameError"):
+        page_code.run_pages(app, None, ["bad", "index", "good"])
+    assert sorted(ran) == ["bad", "good", "good"]
+
+
+def test_the_build_runs_the_code_of_all_pages():
+    """But for the front page, whose code is that of README."""
+    lines = ast.parse((ROOT / "docs" / "conf.py").read_text(encoding="utf-8")).body
+    values = {
+        line.targets[0].id: line.value
+        for line in lines
+        if isinstance(line, ast.Assign)
+        if isinstance(line.targets[0], ast.Name)
+    }
+    assert "page_code" in ast.literal_eval(values["extensions"])
+    assert ast.literal_eval(values["page_code_is_tested"]) == ["index"]
 
 
 @pytest.mark.parametrize("load", [load_wine, load_iris, load_diabetes])

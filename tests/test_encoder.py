@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from conftest import linear_map, short_fits
+from conftest import linear_map, needs_cuda, short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 from sklearn.base import clone
@@ -747,7 +747,7 @@ def test_pickle_holds_the_optimiser_state_only_for_a_warm_start(digits):
     assert sizes[1] > 2.5 * sizes[0]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@needs_cuda
 def test_cuda(fitted, digits):
     encoder = Short(device="cuda", warm_start=True).fit(digits)
     codes = encoder.transform(digits)

@@ -104,6 +104,31 @@ def test_langevin_equals_the_paper_algorithm(sizes):
     assert_allclose(codes, expected, atol=1e-8, rtol=0)
 
 
+@pytest.mark.parametrize("langevin", [True, False])
+def test_codes_are_reflected_with_noise_and_projected_without(langevin):
+    """The bound of a prior reflects a step with noise, and stops one without."""
+    x, z, generator, _, draw = make_problem((), alpha=1.0)
+    prior = SpikeSlab(1.0, nonnegative=True)
+    z, noise = z.abs(), draw()
+    weight, offset = generator[0].weight.detach(), generator[0].bias.detach()
+    gradient = (z @ weight.T + offset - x) @ weight / 0.3**2 + z
+    step = z - 0.4**2 / 2 * gradient + 0.4 * noise * langevin
+    assert (step < -0.01).any(1).sum() > 4
+    codes = infer(
+        x,
+        z,
+        generator,
+        prior,
+        0.3,
+        n_steps=1,
+        step_size=0.4,
+        langevin=langevin,
+        draw=lambda: noise,
+    )
+    expected = step.abs() if langevin else step.clamp_min(0)
+    assert_allclose(codes, expected, rtol=0, atol=1e-12 * step.abs().max())
+
+
 def test_langevin_samples_the_posterior():
     """A linear generator under a normal prior has a normal posterior."""
     n, sigma = 4000, 0.5

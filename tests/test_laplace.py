@@ -91,6 +91,36 @@ def test_half_space_is_near_for_three_components(rng):
     assert_allclose(found, exact, atol=0.1)
 
 
+def test_half_space_is_expanded_where_the_density_is_highest():
+    """Of two columns that are nearly parallel, one is at zero at the constrained mode.
+
+    The maximum of the whole space, with its negative entry set to zero, is lower.
+    """
+    weight = np.array([[1.0, 0.96], [0.0, 0.28], [0.0, 0.0]])
+    x = np.array([1.0, -1.5, 0.2])
+    z = np.array([x[0] / (1 + SIGMA**2), 0.0])
+    precision = weight.T @ weight / SIGMA**2 + np.eye(2)
+    gradient = weight.T @ (x - weight @ z) / SIGMA**2 - z
+    whole = (z + np.linalg.solve(precision, gradient)).clip(0)
+    step = whole - z
+    assert gradient @ step - step @ precision @ step / 2 < -0.2
+    # So the integral is taken from the mode on, with the slope of the second entry.
+    scale = np.sqrt(np.diag(np.linalg.inv(precision)))
+    slope = scale[1] * gradient[1]
+    expected = (
+        stats.halfnorm.logpdf(z).sum()
+        + stats.norm.logpdf(x, weight @ z, SIGMA).sum()
+        + np.log(2 * np.pi)
+        - np.linalg.slogdet(precision)[1] / 2
+        + stats.norm.logcdf(z[0] / scale[0])
+        + slope**2 / 2
+        + stats.norm.logcdf(slope)
+    )
+    prior = PointSpikeSlab(1.0, nonnegative=True)
+    found = log_likelihood(weight, x[None], z[None], prior)
+    assert_allclose(found, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(7, 4), (4, 7), (4, 0)])
 def test_hessian_against_a_dense_matrix(shape, rng):
     J = torch.from_numpy(rng.normal(size=(3, *shape)))

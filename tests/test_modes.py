@@ -7,18 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import short_fits
+from conftest import small_encoders, special_encoders, unfinished_fits
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen import SparseGeneratorEncoder
 from sklearn_sparsegen._data.arrays import empty_tensor
 from sklearn_sparsegen._utils.precision import cholesky, double
 
 pytestmark = [
-    short_fits,
-    pytest.mark.filterwarnings("ignore:fit ended"),
+    *unfinished_fits,
     pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled"),
 ]
 
@@ -50,21 +49,9 @@ MODES = {
     "anomaly detection": torch.autograd.detect_anomaly,
     "deterministic": deterministic,
 }
-SMALL = {
-    "n_components": 6,
-    "hidden_layer_sizes": (9,),
-    "max_iter": 2,
-    "batch_size": 30,
-    "random_state": 0,
-}
-IMAGES = {"generator": "convolutional", "image_shape": (8, 8)}
-ENCODERS = {
-    "main": SparseGeneratorEncoder(**SMALL),
-    "paper's": SparseGeneratorEncoder(**PAPER_SETTINGS | SMALL, step_size=0.02),
-    "images": SparseGeneratorEncoder(**SMALL, **IMAGES, threshold=0.1),
-    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
-    "pseudo-inputs": baselines.VSCEncoder(**SMALL, n_pseudo_inputs=5),
-}
+SETTINGS = {"max_iter": 2, "batch_size": 30}
+ENCODERS = small_encoders(**SETTINGS) | special_encoders(**SETTINGS)
+ENCODERS["convolutional"].set_params(threshold=0.1)
 
 
 def results(encoder, X):

@@ -220,6 +220,19 @@ def test_slopes_are_equal_after_each_epoch(fitted, digits):
         assert slopes(other).std() > 0.01 * slopes(other).mean()
 
 
+def test_slopes_are_those_of_values_that_are_observed(digits, rng):
+    """They make up the variance of a row where it is observed."""
+    X = np.where(
+        rng.uniform(size=digits.shape) < np.linspace(0, 0.9, 64), np.nan, digits
+    )
+    variance = np.nansum((X - np.nanmean(X, axis=0)) ** 2) / len(X)
+    assert variance < 0.6 * np.nanvar(X, axis=0).sum()
+    encoder = SparseGeneratorEncoder(**SMALL).fit(X)
+    slopes = slopes_at_zero(encoder.generator_, 12)
+    expected = np.sqrt(variance / encoder.n_active_curve_[-1])
+    assert_allclose(slopes, np.full(12, expected), rtol=1e-12)
+
+
 def test_codes_have_a_natural_scale(digits):
     encoder = SparseGeneratorEncoder(**SMALL | {"max_iter": 40}).fit(digits)
     codes = encoder.transform(digits)

@@ -1,6 +1,7 @@
 """scikit-learn's own checks, and those that its common tests leave out."""
 
 import pytest
+from conftest import CLASSES, each_class
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_get_feature_names_out_error,
@@ -47,10 +48,6 @@ SETTINGS = [
     baselines.VarianceSparseEncoder(**FEW_STEPS),
 ]
 ONE_OF_EACH_CLASS = list({type(encoder): encoder for encoder in SETTINGS}.values())
-ENCODERS = [
-    SparseGeneratorEncoder,
-    *(getattr(baselines, name) for name in baselines.__all__),
-]
 
 
 def expected_failures(estimator):
@@ -69,7 +66,7 @@ def expected_failures(estimator):
 
 
 def test_every_class_is_checked():
-    assert {type(estimator) for estimator in ONE_OF_EACH_CLASS} == set(ENCODERS)
+    assert {type(estimator) for estimator in ONE_OF_EACH_CLASS} == set(CLASSES)
 
 
 # The checks fit data of any scale for a few epochs, as it suits them. scikit-learn's
@@ -84,7 +81,7 @@ def test_common_checks(estimator, check):
 
 
 # Most of the checks replace the defaults, but these two read them.
-@pytest.mark.parametrize("encoder", ENCODERS)
+@each_class
 @pytest.mark.parametrize(
     "check", [check_parameters_default_constructible, check_no_attributes_set_in_init]
 )

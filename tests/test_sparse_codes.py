@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import warnings
 
 import numpy as np
 import pytest
@@ -100,6 +101,18 @@ def test_at_most_so_many_codes(encoders, digits, spike_scale, n_nonzero_coefs):
     assert_array_equal((codes != 0).sum(1), n_nonzero_coefs)
     with pytest.raises(ValueError, match="n_nonzero_coefs=13 must not be above n_comp"):
         encoder.set_params(n_nonzero_coefs=13).transform(digits)
+
+
+@pytest.mark.parametrize(("n_nonzero_coefs", "is_told"), [(8, False), (9, True)])
+def test_a_csr_array_that_is_larger_is_told(encoders, digits, n_nonzero_coefs, is_told):
+    """It is above two thirds: an entry has a value of 8 bytes and a column of 4."""
+    encoder = encoders[0].set_params(n_nonzero_coefs=n_nonzero_coefs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        codes = encoder.set_params(sparse_output=True).transform(digits)
+    assert codes.nnz == n_nonzero_coefs * len(digits)
+    told = ["75% of the entries of the codes are not zero"] * is_told
+    assert [str(warning.message).partition(",")[0] for warning in caught] == told
 
 
 @pytest.mark.parametrize("n_nonzero_coefs", [1, 3])

@@ -6,27 +6,15 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from conftest import short_fits
+from conftest import ENCODERS, each_encoder, unfinished_fits
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sklearn_sparsegen import SparseGeneratorEncoder, baselines
 from sklearn_sparsegen._training.state import TrainingState
 
-pytestmark = [short_fits, pytest.mark.filterwarnings("ignore:fit ended")]
+pytestmark = unfinished_fits
 
-SMALL = {
-    "n_components": 6,
-    "hidden_layer_sizes": (9,),
-    "max_iter": 3,
-    "batch_size": 50,
-    "random_state": 0,
-}
-ENCODERS = {
-    "main": SparseGeneratorEncoder(**SMALL),
-    **{name: getattr(baselines, name)(**SMALL) for name in baselines.__all__},
-}
 # What makes `fit` fail: before training, at the first step, and after some steps.
 FAILURES = {
     "parameter": ({"n_components": -1}, lambda X: X),
@@ -63,7 +51,7 @@ CASES += [(failure, True) for failure in ("parameter", "data", "training")]
 
 
 @pytest.mark.parametrize(("failure", "warm_start"), CASES)
-@pytest.mark.parametrize("name", ENCODERS)
+@each_encoder
 def test_fit_that_fails(name, failure, warm_start, digits):
     change, change_data = FAILURES[failure]
     encoder = clone(ENCODERS[name]).set_params(warm_start=warm_start).fit(digits)
@@ -139,7 +127,7 @@ def a_generator(k, d):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
-@pytest.mark.parametrize("name", ENCODERS)
+@each_encoder
 def test_integers_of_numpy(name, kind, digits):
     """A small type must not overflow where sizes are added."""
     plain = clone(ENCODERS[name]).set_params(n_components=60, batch_size=100)
