@@ -64,6 +64,7 @@ from ._utils.types import (
     Data,
     Generator,
     ImageShape,
+    LearningRate,
     Matrix,
     OutputActivation,
     RandomState,
@@ -110,9 +111,7 @@ class BaseEncoder(
     )
     max_iter: int = parameter(COUNT, default=200)
     learning_rate_init: float = parameter(ANY_POSITIVE, default=0.001)
-    learning_rate: Literal["constant", "cosine"] = parameter(
-        one_of(Literal["constant", "cosine"]), default="constant"
-    )
+    learning_rate: LearningRate = parameter(one_of(LearningRate), default="constant")
     batch_size: Literal["auto"] | int = parameter(
         one_of(Literal["auto"]), COUNT, default="auto"
     )
@@ -154,16 +153,10 @@ class BaseEncoder(
 
         `output` is that map, and `like` has the type and the device of the weights.
         """
-        fixed = state.fixed
-        source = resolve_source(
-            fixed["generator"],
-            layer_sizes(fixed["hidden_layer_sizes"]),
-            fixed["image_shape"],
-            fixed.get("skip_connection", False),
-            activation=fixed["activation"],
-            output_activation=state.scale.output_activation,
-            rescale=output if state.scale.is_mapped else None,
-        )
+        fixed, output_activation = state.fixed, state.scale.output_activation
+        hidden = layer_sizes(fixed["hidden_layer_sizes"])
+        rescale = output if state.scale.is_mapped else None
+        source = resolve_source(fixed, hidden, output_activation, rescale)
         sizes = state.n_components, self.n_features_in_
         return {"generator_": build_generator(source, *sizes, state.seed).to(like)}
 

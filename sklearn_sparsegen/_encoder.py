@@ -1,11 +1,13 @@
 """SparseGeneratorEncoder, the model of Li and Han."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseEncoder
+from ._data.arrays import to_array
 from ._inference.memories import CodeMoments
 from ._inference.model import Model
 from ._inference.proximal import ProximalQuasiNewton, Refinement, StiffestDirection
@@ -18,9 +20,9 @@ from ._inference.starts import (
     StandardNormal,
     Zeros,
 )
-from ._model.generators import Rescale
+from ._model.generators import Rescale, atoms_of
 from ._model.priors import PointSpikeSlab, SpikeSlab
-from ._training.schedules import AlphaSchedule
+from ._training.schedules import AfterPretraining, AlphaSchedule
 from ._utils.modes import in_default_modes
 from ._utils.parameters import (
     COUNT,
@@ -36,6 +38,7 @@ from ._utils.parameters import (
 )
 from ._utils.types import Array, Matrix, Posterior, Solver, Start, Threshold
 
+_PRETRAINING = 3 / 4  # share of the epochs that train an autoencoder, as init="learned"
 _REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
 
 # The settings of the experiments of Li and Han.
@@ -117,6 +120,10 @@ class SparseGeneratorEncoder(BaseEncoder):
     learning_rate_init : float, default=0.001
         Learning rate of Adam.
 
+    learning_rate : {"constant", "cosine"}, default="constant"
+        Whether the rate stays, or falls along half a cosine to zero over `max_iter`
+        epochs of `fit`, which should then all be taken (`tol=None`).
+
     batch_size : "auto" or int, default="auto"
         Number of rows of a batch in training. "auto" is 100, or for fewer than 2,000
         rows a twentieth of them, but at least 8. A stream has batches of its own. Codes
@@ -187,12 +194,14 @@ class SparseGeneratorEncoder(BaseEncoder):
         lower energy in less time and choose their own step size.
 
     n_steps : int, default=4
-        Number of steps of inference in training.
+        Number of steps of inference in training. 0 trains an autoencoder, with
+        `init="learned"`.
 
     transform_n_steps : int or None, default=None
         Number of steps of inference in `transform` and `score`. Few steps give codes
         that a classifier can use better; many steps give a lower energy, fewer active
-        codes and closer reconstructions. None: as many as in training.
+        codes and closer reconstructions. 0 gives the codes of `init`,
+        "learned" or "linear". None: as many as in training.
 
     transform_tol : float or None, default=None
         Proximal steps of `transform` and `score` stop for a row once one more would
@@ -205,12 +214,24 @@ class SparseGeneratorEncoder(BaseEncoder):
         the log posterior to the code; Langevin dynamics also adds `step_size` times
         standard normal noise. Proximal steps do not use it.
 
-    init : {"zeros", "normal", "prior", "linear"}, default="linear"
+    init : {"zeros", "normal", "prior", "linear", "learned"}, default="linear"
         Where inference starts: at zero; at a draw from a standard normal distribution
-        or from the prior; or at the codes under the affine map that is nearest to the
-        generator over the last codes of training. In the first epoch there is no such
-        map yet, and inference starts at zero. After fitting with "linear" a few steps
-        are enough.
+        or from the prior; at the codes under the affine map that is nearest to the
+        generator over the last codes of training ("linear"); or at those of an affine
+        map that is trained with the generator ("learned"), after a proximal step of the
+        prior. In the first epoch with "linear" there is no such map yet, and inference
+        starts at zero. After fitting with either of the two a few steps are enough.
+        With "learned", the first three quarters of `max_iter` epochs train map and
+        generator as an autoencoder that keeps the largest entries of each code:
+        `n_nonzero_coefs`, or else twice the root of `n_components`. The other epochs
+        infer codes by steps, so that alpha may begin there near its end
+        (`alpha_init=0.05`), and a cosine for `learning_rate` suits them.
+
+    skip_connection : bool, default=False
+        Whether the generator contains a dictionary: a linear map is added to the
+        network of `hidden_layer_sizes`, which then starts at zero and learns to correct
+        what is linear. `components_` are the atoms. Training is faster, and hardly any
+        component stays without use. Ignored with a `generator`.
 
     threshold : {"posterior"}, float or None, default=None
         Which entries `transform` sets to zero: those likelier to be in the spike, those
@@ -269,6 +290,14 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     alpha_curve_ : list of float
         The value of alpha in each epoch.
+
+    components_ : ndarray of shape (n_components, n_features)
+        What a code of size one adds to the data by the linear part of a generator with
+        `skip_connection`, or of a linear one, in units of X (before a sigmoid, if there
+        is one). Other generators have none.
+
+    start_ : torch.nn.Module or None
+        The affine map of `init="learned"`, from data to codes before the threshold.
 
     code_moments_ : torch.nn.Module
         Means and covariances of the last codes of training and of what the generator
@@ -334,11 +363,31 @@ class SparseGeneratorEncoder(BaseEncoder):
         super()._validate_params()
         check_limit(self)
         self._make_solver(1, None, None).check(self._make_prior(self.alpha))
+        self._check_passes()
+
+    def _check_passes(self):
+        """Raise a ValueError if steps are left out where they are needed."""
+        if self.n_steps == 0 and self.init != "learned":
+            raise ValueError(
+                "n_steps=0 trains an autoencoder, which needs init='learned'; set "
+                "that, or a larger n_steps."
+            )
+        names = [n for n in ("n_steps", "transform_n_steps") if getattr(self, n) == 0]
+        if names and self.solver != "proximal":
+            raise ValueError(f"{names[0]}=0 needs solver='proximal'.")
+        if names and self.init not in ("learned", "linear"):
+            raise ValueError(
+                f"transform_n_steps=0 leaves all codes where init={self.init!r} starts "
+                "them; use init='learned' or 'linear', or a larger number."
+            )
 
     def _make_schedule(self):
         # A limit takes the place of alpha, so that there is nothing to wait for.
         start = self.alpha_init if self.n_nonzero_coefs is None else self.alpha
-        return AlphaSchedule(float(start), float(self.alpha), float(self.decay))
+        schedule = AlphaSchedule(float(start), float(self.alpha), float(self.decay))
+        if self.init != "learned" or self.n_steps == 0:
+            return schedule
+        return AfterPretraining(int(_PRETRAINING * self.max_iter), schedule)
 
     def _maps_output(self, output_activation):
         # With a sigmoid that starts at the mean, nearly all codes stay in the spike.
@@ -394,13 +443,21 @@ class SparseGeneratorEncoder(BaseEncoder):
         return replace(model, refinement=refinement)
 
     def _training_model(self):
-        prior, state = self._make_prior(self.alpha), self._state
+        state = self._state
+        model = self._model(self.n_steps, tol=None)
+        if state.scheduled.get("_is_pretraining"):
+            limit = self.n_nonzero_coefs or math.ceil(2 * math.sqrt(self.n_components_))
+            n_active = min(limit, self.n_components_)
+            slab = float(self.slab_scale), self.positive_code
+            prior = PointSpikeSlab(1.0, *slab, n_active)
+            solver = ProximalQuasiNewton(0, None, self._stiffest)
+            model = replace(model, prior=prior, solver=solver)
         # A smooth prior fixes the scale of the codes, which a point mass does not.
-        is_free = state.generator_is_ours and not prior.smooth
+        is_free = state.generator_is_ours and not model.prior.smooth
         return replace(
-            self._model(self.n_steps, tol=None),
+            model,
             seed=self._epoch_seed,
-            alpha=prior.alpha,
+            alpha=self._make_prior(self.alpha).alpha,
             memory=self.code_moments_ if self.init == "linear" else None,
             stiffest=state.networks["_stiffest"],
             data_variance=state.scale.variance if is_free else None,
@@ -409,6 +466,11 @@ class SparseGeneratorEncoder(BaseEncoder):
     def _model(self, n_steps, tol):
         """Return a model whose solver takes so many steps, with this tolerance."""
         k = self.n_components_
+        if self.init == "learned" and self.start_ is None:
+            raise ValueError(
+                "init='learned' needs an encoder whose training began with it; use "
+                "another init, or call fit again with warm_start=False."
+            )
         starts = {
             "zeros": Zeros(k),
             "normal": StandardNormal(),
@@ -422,6 +484,17 @@ class SparseGeneratorEncoder(BaseEncoder):
             solver=self._make_solver(n_steps, tol, self._stiffest),
             start=starts[self.init],
         )
+
+    @property
+    def components_(self):
+        check_is_fitted(self)
+        atoms = atoms_of(self.generator_)
+        if atoms is None:
+            raise AttributeError(
+                "The generator has no linear part, so that there is no components_; "
+                "set skip_connection=True, or draw ComponentDisplay."
+            )
+        return to_array(atoms)
 
     @property
     def _stiffest(self):

@@ -117,6 +117,7 @@ SMALL = {
     "tol": None,
     "random_state": 0,
 }
+LEARNED = {"init": "learned", "skip_connection": True, "learning_rate": "cosine"}
 
 
 def small_encoders(**settings):
@@ -125,6 +126,7 @@ def small_encoders(**settings):
     return {
         "main": SparseGeneratorEncoder(**settings),
         **{name: getattr(baselines, name)(**settings) for name in baselines.__all__},
+        "learned": SparseGeneratorEncoder(**LEARNED | settings),
         "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **settings),
     }
 

@@ -31,6 +31,8 @@ from sklearn_sparsegen._inference.model import CodeModel, Model
 from sklearn_sparsegen._inference.proximal import ProximalQuasiNewton
 from sklearn_sparsegen._inference.solvers import GradientSteps, Solver
 from sklearn_sparsegen._inference.starts import (
+    AffineMap,
+    Learned,
     Linear,
     PriorDraw,
     StandardNormal,
@@ -38,7 +40,7 @@ from sklearn_sparsegen._inference.starts import (
     Zeros,
 )
 from sklearn_sparsegen._model.energy import DataTerm
-from sklearn_sparsegen._model.generators import ACTIVATIONS
+from sklearn_sparsegen._model.generators import ACTIVATIONS, Rescale
 from sklearn_sparsegen._model.likelihoods import NormalLikelihood
 from sklearn_sparsegen._model.priors import Exponential, PointSpikeSlab, SpikeSlab
 from sklearn_sparsegen._model.protocols import DataTerm as DataTermProtocol
@@ -49,6 +51,7 @@ from sklearn_sparsegen._model.protocols import (
     SmoothPrior,
 )
 from sklearn_sparsegen._training.schedules import (
+    AfterPretraining,
     AlphaSchedule,
     ConstantSchedule,
     Schedule,
@@ -80,9 +83,11 @@ def test_parts_have_what_their_protocols_say() -> None:
     moments, chains = CodeMoments(), Chains(2, torch.zeros(1))
     memories: list[Memory] = [moments, chains]
     starts: list[Start] = [Zeros(2), StandardNormal(), PriorDraw(), chains]
-    starts.append(Linear(moments, 1.0, 2))
+    learned = Learned(AffineMap(2, Rescale(torch.zeros(3), 1.0)), 1.0)
+    starts += [Linear(moments, 1.0, 2), learned]
     schedules: list[Schedule] = [ConstantSchedule(), WarmUp(3)]
     schedules.append(AlphaSchedule(1.0, 0.1, 0.1))
+    schedules.append(AfterPretraining(3, schedules[0]))
     term = DataTerm(torch.zeros(1, 4), torch.nn.Linear(2, 4), likelihood)
     terms: list[DataTermProtocol] = [term, VarianceHinge(term, 1.0, 1.0)]
     models: list[type[CodeModel]] = [Model, TopKModel, VariationalModel]

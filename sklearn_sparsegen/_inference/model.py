@@ -199,7 +199,7 @@ class Model:
         """Return the data term at inferred codes (Eq. 8), as a `Step`."""
         start_loss = None
         if self.start.learns:
-            # The map and the generator are an autoencoder, which learns by its own loss.
+            # The map and the generator learn as an autoencoder does.
             z = self.start.codes(x, rows, self.prior, None)
             output = forward(self.generator, z)
             start_loss = self.likelihood.energy(x, output)

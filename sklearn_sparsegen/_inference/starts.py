@@ -17,7 +17,9 @@ _TINY = 1e-12  # keeps quotients finite
 class Start(Protocol):
     """Where inference begins; `Chains` of `memories.py` is another one."""
 
-    learns = False  # whether it is trained with the generator
+    @property
+    def learns(self) -> bool:
+        """Whether it is trained with the generator, and has `follow` like `Learned`."""
 
     def codes(self, x: Tensor, rows: Any, prior: Any, draw: Any) -> Tensor:
         """Return codes for the data x, (n, k), or one code for all rows, (1, k).
@@ -119,7 +121,7 @@ class Learned:
     learns = True
 
     def codes(self, x, rows, prior, draw):
-        """Return codes, whose gradient is that of the map where the threshold is flat."""
+        """Return codes, with a gradient that passes where they are active."""
         v = self.network(x)
         step = (self.sigma / self.network.slopes.clamp_min(_TINY)).square()[None]
         with torch.no_grad():

@@ -64,10 +64,18 @@ class SkipGenerator(nn.Module):
         """The factor of the fixed map to the unit of the data."""
         return getattr(self.output[0], "scale", 1.0)
 
-    @torch.no_grad()
-    def atoms(self):
-        """Return the dictionary in the unit of the data, (k, D)."""
-        return self.unit * self.scale * self.skip.weight.T
+
+@torch.no_grad()
+def atoms_of(generator):
+    """Return the linear part of a generator, (k, D), before a nonlinearity, or None."""
+    if type(generator) is SkipGenerator:
+        return (generator.unit * generator.scale * generator.skip.weight).T
+    modules = list(generator) if type(generator) is nn.Sequential else []
+    linear = [module for module in modules if type(module) is nn.Linear]
+    if len(linear) != 1 or linear[0] is not modules[0]:
+        return None
+    units = [module.scale for module in modules[1:2] if type(module) is Rescale]
+    return math.prod(units, start=linear[0].weight).T
 
 
 def mlp_generator(
@@ -176,18 +184,21 @@ def convolutional_generator(
     return nn.Sequential(*layers, ACTIVATIONS[output_activation]())
 
 
-def resolve_source(
-    generator, hidden_layer_sizes, image_shape, skip_connection=False, **layers
-):
-    """Return the module or the factory that the parameter `generator` stands for."""
-    if generator is None:
+def resolve_source(parameters, hidden_layer_sizes, output_activation, rescale):
+    """Return the module or the factory that the parameters of an encoder stand for."""
+    layers = {
+        "activation": parameters["activation"],
+        "output_activation": output_activation,
+        "rescale": rescale,
+    }
+    if parameters["generator"] is None:
         layers["hidden_layer_sizes"] = hidden_layer_sizes
-        layers["skip_connection"] = skip_connection
+        layers["skip_connection"] = parameters.get("skip_connection", False)
         return functools.partial(mlp_generator, **layers)
-    if generator == "convolutional":
-        layers["image_shape"] = image_shape
+    if parameters["generator"] == "convolutional":
+        layers["image_shape"] = parameters["image_shape"]
         return functools.partial(convolutional_generator, **layers)
-    return generator
+    return parameters["generator"]
 
 
 def build_generator(source, n_components, n_features, seed):

@@ -204,48 +204,45 @@ class LinearLayers:
 
 
 class SkipLayers:
-    """A `SkipGenerator` in the form of `LinearLayers`, as a sum of two of these.
-
-    `output` are the fixed map and the nonlinearity after the sum, as in a layer.
-    """
+    """A `SkipGenerator`, evaluated as the sum of two `LinearLayers`."""
 
     def __init__(self, generator, divisor):
-        self._parts = []
-        rescale = None
-        for module in generator.output:
-            rescale = module if type(module) is Rescale else rescale
-        self._function, self._backward = _IN_PLACE[type(generator.output[-1])]
+        *maps, last = generator.output
+        self._function, self._backward = _IN_PLACE[type(last)]
+        rescale, without_offset = None, None
+        if maps:
+            rescale, offset = maps[0], maps[0].offset
+            without_offset = Rescale(torch.zeros_like(offset), rescale.scale)
         parts = [[(generator.skip, rescale, nn.Identity)]]
         if len(generator.layers):
-            layers = linear_layers(generator.layers)
-            last = layers[-1][0], rescale and Rescale(0.0, rescale.scale), nn.Identity
-            parts.append([*layers[:-1], last])
+            *layers, (layer, _, _) = linear_layers(generator.layers)
+            parts.append([*layers, (layer, without_offset, nn.Identity)])
         scale = generator.scale
         self._parts = [LinearLayers(part, divisor, scale) for part in parts]
 
     def output(self, z):
-        total = self._parts[0].output(z)
-        for part in self._parts[1:]:
-            total += part.output(z)
-        if self._function is not None:
-            self._function(total)
-        return total
+        return self._total(part.output(z) for part in self._parts)
 
     def output_and_pullback(self, z, n_rows):
-        """As that of `LinearLayers`."""
-        results = [part.output_and_pullback(z, n_rows) for part in self._parts]
-        total = results[0][0]
-        for output, _ in results[1:]:
-            total += output
-        if self._function is not None:
-            self._function(total)
+        """Return what the method of `LinearLayers` returns."""
+        parts = [part.output_and_pullback(z, n_rows) for part in self._parts]
+        outputs, pullbacks = zip(*parts, strict=True)
+        total = self._total(outputs)
 
         def pullback(gradient):
             if self._backward is not None:
                 self._backward(gradient, total.expand_as(gradient))
-            total_pulled = results[0][1](gradient)
-            for _, other in results[1:]:
-                total_pulled += other(gradient)
-            return total_pulled
+            pulled = pullbacks[0](gradient)
+            for other in pullbacks[1:]:
+                pulled += other(gradient)
+            return pulled
 
         return total, pullback
+
+    def _total(self, outputs):
+        first, *others = outputs
+        for output in others:
+            first += output
+        if self._function is not None:
+            self._function(first)
+        return first

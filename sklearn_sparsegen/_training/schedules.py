@@ -65,6 +65,27 @@ class AlphaSchedule:
         )
 
 
+@dataclass(frozen=True)
+class AfterPretraining:
+    """The first `n_epochs` train start and generator as an autoencoder.
+
+    The schedule `then` follows.
+    """
+
+    n_epochs: int
+    then: Schedule
+
+    def at(self, epoch):
+        values = self.then.at(max(epoch - self.n_epochs, 1))
+        return values | {"_is_pretraining": epoch <= self.n_epochs}
+
+    def left(self, epoch):
+        """Return a sentence as long as either is not finished, else ""."""
+        if epoch < self.n_epochs:
+            return f"training as an autoencoder takes {self.n_epochs}"
+        return self.then.left(epoch - self.n_epochs)
+
+
 def loss_has_converged(losses, tol, n_epochs):
     """Return whether none of the last losses is well below all losses before it.
 

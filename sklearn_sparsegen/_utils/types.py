@@ -30,6 +30,7 @@ Generator = (
     | None
 )
 RandomState = int | np.random.RandomState | None
+LearningRate = Literal["constant", "cosine"]
 Solver = Literal["gradient", "langevin", "proximal"]
 Start = Literal["zeros", "normal", "prior", "linear", "learned"]
 Posterior = Literal["posterior"]

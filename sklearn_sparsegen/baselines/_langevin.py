@@ -14,7 +14,8 @@ from .._utils.parameters import COUNT, POSITIVE, parameter, parameters
 
 
 @describe_like(
-    SparseGeneratorEncoder, without=("alpha_", "alpha_curve_", "code_moments_")
+    SparseGeneratorEncoder,
+    without=("alpha_", "alpha_curve_", "code_moments_", "components_", "start_"),
 )
 @parameters
 class ShortRunEncoder(BaseEncoder):

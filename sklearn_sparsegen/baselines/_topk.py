@@ -89,7 +89,8 @@ def start_at_transpose(recognition, generator):
 
 
 @describe_like(
-    SparseGeneratorEncoder, without=("alpha_", "alpha_curve_", "code_moments_")
+    SparseGeneratorEncoder,
+    without=("alpha_", "alpha_curve_", "code_moments_", "components_", "start_"),
 )
 @parameters
 class TopKEncoder(BaseEncoder):

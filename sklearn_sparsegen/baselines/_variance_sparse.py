@@ -47,7 +47,8 @@ class VarianceHinge:
 
 
 @describe_like(
-    SparseGeneratorEncoder, without=("alpha_", "alpha_curve_", "code_moments_")
+    SparseGeneratorEncoder,
+    without=("alpha_", "alpha_curve_", "code_moments_", "components_", "start_"),
 )
 @parameters
 class VarianceSparseEncoder(BaseEncoder):

@@ -177,6 +177,8 @@ class NormalPosterior:
         "alpha_",
         "alpha_curve_",
         "code_moments_",
+        "components_",
+        "start_",
         "n_active_curve_",
         "component_frequency_",
     ),
