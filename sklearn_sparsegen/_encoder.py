@@ -36,7 +36,7 @@ from ._utils.parameters import (
     parameter,
     parameters,
 )
-from ._utils.types import Array, Matrix, Posterior, Solver, Start, Threshold
+from ._utils.types import Array, Matrix, Posterior, SolverName, StartName, Threshold
 
 _PRETRAINING = 3 / 4  # share of the epochs that train an autoencoder, as init="learned"
 _REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
@@ -346,12 +346,12 @@ class SparseGeneratorEncoder(BaseEncoder):
     spike_scale: float = parameter(ZERO, POSITIVE, default=0.0)
     slab_scale: float = parameter(POSITIVE, default=1.0)
     positive_code: bool = parameter("boolean", default=True)
-    solver: Solver = parameter(one_of(Solver), default="proximal")
+    solver: SolverName = parameter(one_of(SolverName), default="proximal")
     n_steps: int = parameter(COUNT_OR_ZERO, default=4)
     transform_n_steps: int | None = parameter(COUNT_OR_ZERO, None, default=None)
     transform_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
     step_size: float = parameter(POSITIVE, default=0.1)
-    init: Start = parameter(one_of(Start), default="linear", recorded=True)
+    init: StartName = parameter(one_of(StartName), default="linear", recorded=True)
     skip_connection: bool = parameter("boolean", default=False, fixed=True)
     threshold: Threshold = parameter(
         one_of(Posterior), NON_NEGATIVE, None, default=None
@@ -429,14 +429,15 @@ class SparseGeneratorEncoder(BaseEncoder):
         return GradientSteps(n_steps, float(self.step_size), is_noisy, _REMEDIES)
 
     def _inference_model(self):
-        if self.init == "linear" and not self.code_moments_.n_rows:
-            raise ValueError(
-                "init='linear' needs an encoder that was trained with it; use another "
-                "init, or call fit again."
-            )
         n_steps, tol = self.transform_n_steps, self.transform_tol
         n_steps = self.n_steps if n_steps is None else n_steps
         model, refinement = self._model(n_steps, tol), None
+        memory = model.start.memory
+        if memory is not None and not memory.n_rows:
+            raise ValueError(
+                f"init={self.init!r} needs an encoder that was trained with it; use "
+                "another init, or call fit again."
+            )
         if self.threshold:
             proximal = ProximalQuasiNewton(n_steps, tol, self._stiffest)
             refinement = Refinement(self.threshold, proximal)
@@ -457,33 +458,36 @@ class SparseGeneratorEncoder(BaseEncoder):
         return replace(
             model,
             seed=self._epoch_seed,
-            alpha=self._make_prior(self.alpha).alpha,
-            memory=self.code_moments_ if self.init == "linear" else None,
+            alpha=float(self.alpha) if self.n_nonzero_coefs is None else 1.0,
+            memory=model.start.memory,
             stiffest=state.networks["_stiffest"],
             data_variance=state.scale.variance if is_free else None,
         )
 
     def _model(self, n_steps, tol):
         """Return a model whose solver takes so many steps, with this tolerance."""
-        k = self.n_components_
-        if self.init == "learned" and self.start_ is None:
-            raise ValueError(
-                "init='learned' needs an encoder whose training began with it; use "
-                "another init, or call fit again with warm_start=False."
-            )
-        starts = {
-            "zeros": Zeros(k),
-            "normal": StandardNormal(),
-            "prior": PriorDraw(),
-            "learned": Learned(self.start_, self.sigma_),
-            "linear": Linear(self.code_moments_, self.sigma_, k),
-        }
         return Model(
             **self._model_parts(),
             prior=self._make_prior(self.alpha_),
             solver=self._make_solver(n_steps, tol, self._stiffest),
-            start=starts[self.init],
+            start=self._make_start(),
         )
+
+    def _make_start(self):
+        if self.init == "zeros":
+            return Zeros(self.n_components_)
+        if self.init == "normal":
+            return StandardNormal()
+        if self.init == "prior":
+            return PriorDraw()
+        if self.init == "linear":
+            return Linear(self.code_moments_, self.sigma_, self.n_components_)
+        if self.start_ is None:
+            raise ValueError(
+                "init='learned' needs an encoder whose training began with it; use "
+                "another init, or call fit again with warm_start=False."
+            )
+        return Learned(self.start_, self.sigma_)
 
     @property
     def components_(self):

@@ -14,6 +14,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._utils.types import LearningRate, SolverName, StartName
 
 CLASSES = [
     SparseGeneratorEncoder,
@@ -75,6 +77,7 @@ VALUES = {
     "image_shape": ([None, (4, 1), (4, 4)], [(4, 4, 1), (2, 2), (0, 4), "a", 4]),
     "max_iter": ([1, 3, np.int8(2)], [0, *NO_NUMBERS]),
     "learning_rate_init": ([*POSITIVE[0], 100.0, 1e12], [0, np.inf, *NO_NUMBERS]),
+    "learning_rate": (get_args(LearningRate), ["adaptive", None]),
     "batch_size": also(COUNTS, "auto", 10**9),
     "shuffle": FLAGS,
     "tol": also(NON_NEGATIVE, None),
@@ -94,12 +97,14 @@ VALUES = {
     "spike_scale": ([0, *POSITIVE[0]], [*OUT_OF_RANGE, *NO_NUMBERS]),
     "slab_scale": POSITIVE,
     "positive_code": FLAGS,
-    "solver": (["gradient", "langevin", "proximal"], ["newton", None]),
-    "n_steps": COUNTS,
-    "transform_n_steps": also(COUNTS, None),
+    "solver": (get_args(SolverName), ["newton", None]),
+    # 0 is valid with some starts.
+    "n_steps": (COUNTS[0], COUNTS[1][1:]),
+    "transform_n_steps": ([*COUNTS[0], None], COUNTS[1][1:]),
     "transform_tol": also(NON_NEGATIVE, None),
     "step_size": also(POSITIVE, 0.01, 0.02),
-    "init": (["zeros", "normal", "prior", "linear"], ["ones", None]),
+    "init": (get_args(StartName), ["ones", None]),
+    "skip_connection": FLAGS,
     "threshold": also(([*NON_NEGATIVE[0], "posterior"], NON_NEGATIVE[1]), None),
     "n_nonzero_coefs": also(COUNTS, None),
     "sparse_output": FLAGS,

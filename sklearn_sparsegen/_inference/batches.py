@@ -18,28 +18,30 @@ def infer_batches(model, data, batch_size):
     """
     refinement = model.refinement
     n_rows, multiple = model.batch_shape(inference_batch_size(batch_size))
-    failed, n_seen = {}, 0
+    failed, n_seen = ([], []), 0  # of inference, and of the refinement
     for x in data.batches(n_rows, next(model.generator.parameters())):
         n = len(x)
         # The rounding of a row must not depend on the number of rows beside it.
         padded = _pad_rows(x, multiple) if n % multiple else x
         solution = model.infer(padded)
         model.check(solution[:n], range(n_seen, n_seen + n))
-        outcomes = [(model.solver, solution)]
+        outcomes = [solution]
         if refinement is not None:
             solution = refinement.refine(padded, solution, model)
-            outcomes.append((refinement.solver, solution))
-        for solver, outcome in outcomes:
+            outcomes.append(solution)
+        for outcome, parts in zip(outcomes, failed, strict=False):
             (rows,) = outcome.not_converged[:n].cpu().nonzero(as_tuple=True)
             if len(rows):
-                some = outcome.z[rows[:20]]  # enough for the message
-                failed.setdefault(solver, []).append((n_seen + rows, some))
+                # A few codes are enough for the message.
+                parts.append((n_seen + rows, outcome.z[rows[:20]]))
         n_seen += n
         yield x, solution[:n]
-    for solver, parts in failed.items():
-        rows, codes = zip(*parts, strict=True)
-        rows = torch.cat(rows).unique().tolist()
-        warn_of_convergence([solver.explain(torch.cat(codes), rows, n_seen, model)])
+    solvers = model.solver, refinement and refinement.solver
+    for solver, parts in zip(solvers, failed, strict=True):
+        if parts:
+            rows, codes = zip(*parts, strict=True)
+            rows = torch.cat(rows).unique().tolist()
+            warn_of_convergence([solver.explain(torch.cat(codes), rows, n_seen, model)])
 
 
 def _pad_rows(x, multiple):

@@ -1,6 +1,5 @@
 """Proximal quasi-Newton steps, and the refinement of codes that takes them again."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -114,7 +113,7 @@ class Refinement:
             support = model.prior.slab_proba(z) >= 0.5
         else:
             support = z.abs() >= self.threshold
-        slab = dataclasses.replace(model.prior, alpha=1.0)
+        slab = model.prior.without_spike()
         return self.solver.solve(term, z * support, slab, support=support)
 
 

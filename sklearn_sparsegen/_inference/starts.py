@@ -9,13 +9,17 @@ from torch import Tensor, nn
 
 from .._model.linear_layers import forward
 from .._model.scale import jacobian_at_zero, slopes_at_zero
-from .memories import CodeMoments
+from .memories import CodeMoments, Memory
 
 _TINY = 1e-12  # keeps quotients finite
 
 
 class Start(Protocol):
     """Where inference begins; `Chains` of `memories.py` is another one."""
+
+    @property
+    def memory(self) -> Memory | None:
+        """What training remembers for it."""
 
     @property
     def learns(self) -> bool:
@@ -35,7 +39,7 @@ class Zeros:
 
     n_components: int
 
-    learns = False
+    memory, learns = None, False
 
     def codes(self, x, rows, prior, draw):
         return x.new_zeros(1, self.n_components)
@@ -48,7 +52,7 @@ class StandardNormal:
     entries, or with a limited number of active ones.
     """
 
-    learns = False
+    memory, learns = None, False
 
     def codes(self, x, rows, prior, draw):
         z = draw()
@@ -58,7 +62,7 @@ class StandardNormal:
 class PriorDraw:
     """Inference starts at a draw from the prior."""
 
-    learns = False
+    memory, learns = None, False
 
     def codes(self, x, rows, prior, draw):
         return prior.sample(draw)
@@ -118,7 +122,7 @@ class Learned:
     network: AffineMap
     sigma: float
 
-    learns = True
+    memory, learns = None, True
 
     def codes(self, x, rows, prior, draw):
         """Return codes, with a gradient that passes where they are active."""
@@ -141,7 +145,7 @@ class Linear:
     moments, inference starts at zero.
     """
 
-    moments: CodeMoments
+    memory: CodeMoments
     sigma: float
     n_components: int
 
@@ -150,7 +154,7 @@ class Linear:
     @cached_property
     def _posterior(self):
         # For all batches of an epoch, while the moments go on.
-        return self.moments.posterior(self.sigma) if self.moments.n_rows else None
+        return self.memory.posterior(self.sigma) if self.memory.n_rows else None
 
     def codes(self, x, rows, prior, draw):
         """Return a code for each row, or one code of zeros."""

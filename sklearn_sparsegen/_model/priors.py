@@ -1,7 +1,7 @@
 """Priors of the components of a code; `protocols.py` says what they must have."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +71,9 @@ class SpikeSlab:
         constant -= self.nonnegative * math.log(2)
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
         return square.add_(log_slab).add_(z.shape[-1] * constant)
+
+    def without_spike(self):
+        return replace(self, alpha=1.0)
 
     def support(self, z):
         return torch.ones_like(z, dtype=torch.bool)
@@ -194,6 +197,9 @@ class PointSpikeSlab:
         square = torch.linalg.vecdot(z, z).mul_(self.slab_scale**-2 / 2)
         n_active = z.sign().abs_().sum(-1)  # faster on a CPU than a comparison
         return square + torch.where(n_active > 0, n_active * self._cost, 0)
+
+    def without_spike(self):
+        return replace(self, alpha=1.0)
 
     def support(self, z):
         return (z != 0) | (self.alpha == 1 and not self._is_limited(z))

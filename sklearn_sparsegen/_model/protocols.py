@@ -48,6 +48,13 @@ class SmoothPrior(Prior, Protocol):
         """Return z with its inactive entries drawn anew from the spike."""
 
 
+class SparsePrior(Prior, Protocol):
+    """A prior with a spike, as `threshold` needs it."""
+
+    def without_spike(self) -> Prior:
+        """Return the prior of entries that are known to be active."""
+
+
 class ScoredPrior(Prior, Protocol):
     """A prior with what Laplace's estimate of the likelihood needs."""
 
@@ -55,7 +62,10 @@ class ScoredPrior(Prior, Protocol):
         """Return the log density, or the log mass, of each entry, (n, k)."""
 
     def weight(self, z: Tensor) -> Tensor:
-        """Return the curvature of -log p that the estimate takes, (n, k), above 0."""
+        """Return w(z), (n, k), above 0: the gradient of -log p is taken as z w(z).
+
+        It is its curvature as well, as far as the estimate is concerned.
+        """
 
     def support(self, z: Tensor) -> Tensor:
         """Return which entries have a density, and not a mass, a bool tensor (n, k)."""
@@ -101,7 +111,11 @@ class Likelihood(Protocol):
         """Return both, faster than one by one, but not for autograd."""
 
     def scaled_curvature(self, output: Tensor) -> Tensor:
-        """Return the energy's second derivative by the output, times `dispersion`."""
+        """Return the energy's second derivative by the output, times `dispersion`.
+
+        It must be above 0: where the derivative is not, an upper bound of the curvature
+        takes its place.
+        """
 
     def constant(self, n_features: Any) -> Any:
         """Return what -log p(x | z) of so many features has beyond the energy."""

@@ -31,8 +31,8 @@ Generator = (
 )
 RandomState = int | np.random.RandomState | None
 LearningRate = Literal["constant", "cosine"]
-Solver = Literal["gradient", "langevin", "proximal"]
-Start = Literal["zeros", "normal", "prior", "linear", "learned"]
+SolverName = Literal["gradient", "langevin", "proximal"]
+StartName = Literal["zeros", "normal", "prior", "linear", "learned"]
 Posterior = Literal["posterior"]
 Threshold = Posterior | float | None
 ImageSet = Literal["mnist", "fashion_mnist", "svhn", "celeba64"]

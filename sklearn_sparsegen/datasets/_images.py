@@ -156,7 +156,8 @@ def load_images(
     if not path.exists():
         try:
             if name in OPENML_SETS:
-                arrays = fetch_from_openml(name, path, download_if_missing)
+                n_pixels = math.prod(_IMAGE_SHAPES[name])
+                arrays = fetch_from_openml(name, n_pixels, path, download_if_missing)
             else:
                 arrays = read_official_files(name, folder)
         except FileNotFoundError as error:

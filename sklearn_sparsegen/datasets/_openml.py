@@ -12,10 +12,9 @@ OPENML_SETS = {
     ),
     "fashion_mnist": ("Fashion-MNIST", [6000] * 10, [1000] * 10),
 }
-_N_PIXELS = 28 * 28
 
 
-def fetch_from_openml(name, path, download_if_missing):
+def fetch_from_openml(name, n_pixels, path, download_if_missing):
     """Download a set from OpenML, whose rows have the order of the original files."""
     title, train_counts, test_counts = OPENML_SETS[name]
     by_hand = (
@@ -39,7 +38,7 @@ def fetch_from_openml(name, path, download_if_missing):
     n_train = sum(train_counts)
     X, y = openml.data, np.asarray(openml.target).astype(np.uint8)
     if (
-        X.shape[1:] != (_N_PIXELS,)
+        X.shape[1:] != (n_pixels,)
         or not ((X >= 0) & (X <= 255) & (X % 1 == 0)).all()
         or np.bincount(y[:n_train]).tolist() != train_counts
         or np.bincount(y[n_train:]).tolist() != test_counts
