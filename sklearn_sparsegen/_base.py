@@ -163,16 +163,16 @@ class BaseEncoder(
     def _start_networks(self, state, data):
         """Change the random weights where the data, or other weights, suggest it."""
 
-    def _make_memory(self, like):
+    def _make_memory(self, state, like):
         """Return what training remembers of the codes, or None."""
         return None
 
     def _model_parts(self):
         """Return the parts of the model that are the same in all encoders."""
         return {
-            "generator": self.generator_,
+            "generator": self._state.networks["generator_"],
             "likelihood": self._likelihood(),
-            "n_components": self.n_components_,
+            "n_components": self._state.n_components,
             "seed": (self._state.seed,),
         }
 
@@ -182,7 +182,7 @@ class BaseEncoder(
         return self._state.seed, self._state.epoch
 
     def _likelihood(self):
-        return NormalLikelihood(self.sigma_)
+        return NormalLikelihood(self._state.sigma)
 
     @in_default_modes
     @fail_together
@@ -419,7 +419,7 @@ class BaseEncoder(
         """
         check_is_fitted(self)
         mean = self._likelihood().mean
-        return self._map_codes(X, lambda z: mean(self.generator_(z)))
+        return self._map_codes(X, lambda z: mean(self._state.networks["generator_"](z)))
 
     @_available_if("_can_sample")
     @in_default_modes
@@ -446,10 +446,10 @@ class BaseEncoder(
         self._validate_params()
         check_count(n_samples, "n_samples")
         model = self._inference_model()
-        like = next(self.generator_.parameters())
+        like = next(self._state.networks["generator_"].parameters())
         seed = derive_seed(draw_seed(self.random_state), "sample")
         draw = seeded_noise(seed, like)
-        z = model.prior.sample(lambda: draw(n_samples, self.n_components_))
+        z = model.prior.sample(lambda: draw(n_samples, self._state.n_components))
         X = model.likelihood.sample(model.generator(z), draw)
         return to_array(finite(X, to_array(X).dtype))
 
@@ -536,13 +536,13 @@ class BaseEncoder(
         """Apply a function of tensors to codes, batch by batch."""
         check = functools.partial(check_array, accept_sparse="csr", input_name="X")
         to_library, Z = to_library_of(Z), checked(Z, check)
-        if Z.shape[1] != self.n_components_:
+        if Z.shape[1] != self._state.n_components:
             raise ValueError(
                 f"X holds codes of {Z.shape[1]} components, but "
-                f"{type(self).__name__} has n_components={self.n_components_}."
+                f"{type(self).__name__} has n_components={self._state.n_components}."
             )
         like, results = (
-            next(self.generator_.parameters()),
+            next(self._state.networks["generator_"].parameters()),
             Collected(Z.shape[0]),
         )
         size = inference_batch_size(self.batch_size)
@@ -562,7 +562,7 @@ class BaseEncoder(
 
     @property
     def _n_features_out(self):
-        return self.n_components_
+        return self._state.n_components
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

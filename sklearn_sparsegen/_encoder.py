@@ -313,7 +313,8 @@ class SparseGeneratorEncoder(BaseEncoder):
     `solver`, `n_steps`, `transform_n_steps`, `transform_tol`, `step_size`, `init`,
     `threshold`, `n_nonzero_coefs`, `positive_code`, `slab_scale`, `spike_scale` and
     `sparse_output` are read when `transform` runs, so `set_params` after `fit` takes
-    effect. `alpha` and `sigma` are not: `alpha_` and `sigma_` are used. Where gradient
+    effect. `alpha` and `sigma` are not: `alpha_` and `sigma_` are used. Fitted
+    attributes show the state of training; to set one has no effect. Where gradient
     steps are too long, an error or a warning tells a step size that is stable.
 
     Nothing in a prior with an exact spike fixes the scale of the codes, because the
@@ -409,7 +410,7 @@ class SparseGeneratorEncoder(BaseEncoder):
         if state.networks["start_"] is not None:
             state.networks["start_"].begin(state.networks["generator_"])
 
-    def _make_memory(self, like):
+    def _make_memory(self, state, like):
         return CodeMoments().to(like)
 
     def _make_prior(self, alpha):
@@ -444,11 +445,10 @@ class SparseGeneratorEncoder(BaseEncoder):
         return replace(model, refinement=refinement)
 
     def _training_model(self):
-        state = self._state
+        state, k = self._state, self._state.n_components
         model = self._model(self.n_steps, tol=None)
         if state.scheduled.get("_is_pretraining"):
-            limit = self.n_nonzero_coefs or math.ceil(2 * math.sqrt(self.n_components_))
-            n_active = min(limit, self.n_components_)
+            n_active = min(self.n_nonzero_coefs or math.ceil(2 * math.sqrt(k)), k)
             slab = float(self.slab_scale), self.positive_code
             prior = PointSpikeSlab(1.0, *slab, n_active)
             solver = ProximalQuasiNewton(0, None, self._stiffest)
@@ -458,7 +458,6 @@ class SparseGeneratorEncoder(BaseEncoder):
         return replace(
             model,
             seed=self._epoch_seed,
-            alpha=float(self.alpha) if self.n_nonzero_coefs is None else 1.0,
             memory=model.start.memory,
             stiffest=state.networks["_stiffest"],
             data_variance=state.scale.variance if is_free else None,
@@ -468,31 +467,33 @@ class SparseGeneratorEncoder(BaseEncoder):
         """Return a model whose solver takes so many steps, with this tolerance."""
         return Model(
             **self._model_parts(),
-            prior=self._make_prior(self.alpha_),
+            prior=self._make_prior(self._state.scheduled["alpha_"]),
             solver=self._make_solver(n_steps, tol, self._stiffest),
             start=self._make_start(),
+            alpha=float(self.alpha) if self.n_nonzero_coefs is None else 1.0,
         )
 
     def _make_start(self):
+        state = self._state
         if self.init == "zeros":
-            return Zeros(self.n_components_)
+            return Zeros(state.n_components)
         if self.init == "normal":
             return StandardNormal()
         if self.init == "prior":
             return PriorDraw()
         if self.init == "linear":
-            return Linear(self.code_moments_, self.sigma_, self.n_components_)
-        if self.start_ is None:
+            return Linear(state.memory, state.sigma, state.n_components)
+        if state.networks["start_"] is None:
             raise ValueError(
                 "init='learned' needs an encoder whose training began with it; use "
                 "another init, or call fit again with warm_start=False."
             )
-        return Learned(self.start_, self.sigma_)
+        return Learned(state.networks["start_"], state.sigma)
 
     @property
     def components_(self):
         check_is_fitted(self)
-        atoms = atoms_of(self.generator_)
+        atoms = atoms_of(self._state.networks["generator_"])
         if atoms is None:
             raise AttributeError(
                 "The generator has no linear part, so that there is no components_; "
@@ -524,4 +525,6 @@ class SparseGeneratorEncoder(BaseEncoder):
             If X is invalid or has another number of components.
         """
         check_is_fitted(self)
-        return self._map_codes(X, self._make_prior(self.alpha_).slab_proba)
+        return self._map_codes(
+            X, self._make_prior(self._state.scheduled["alpha_"]).slab_proba
+        )

@@ -31,6 +31,7 @@ __all__ = ["Checkpoint"]
 # Parameters that do not change what a fit learns.
 _WITHOUT_EFFECT = "device", "verbose"
 _CHECKSUM_BYTES = 16
+_FORMAT = 2  # of the files; another number makes other names
 
 
 class Checkpoint:
@@ -144,7 +145,7 @@ class Checkpoint:
             The weights of the rows.
         """
         if context.task_name == "fit":
-            if n_processes() > 1 and hasattr(estimator._state.memory, "positions"):
+            if n_processes() > 1 and _has_rows(estimator._state.memory):
                 raise ValueError(
                     "Checkpoint cannot save the chains of ABPEncoder where several "
                     "processes train together, as each process has those of its rows; "
@@ -154,6 +155,7 @@ class Checkpoint:
             self._paths[estimator] = path = self.folder / name
             if path.exists():
                 estimator._state.from_arrays(_load(path))
+                estimator._state.publish(estimator)
         # Here, and not at the end of the last epoch, it is known that fit goes on.
         elif estimator.n_iter_ and estimator.n_iter_ % self.every == 0:
             _save(estimator._state.to_arrays(), self._paths[estimator])
@@ -190,6 +192,10 @@ class Checkpoint:
         return vars(self) | {"_paths": {}}
 
 
+def _has_rows(memory):
+    return memory is not None and memory.of_rows
+
+
 def _digest(estimator, X, metadata):
     """Return a text that is the same for fits that are the same."""
     parameters = estimator.get_params(deep=False)
@@ -208,7 +214,7 @@ def _digest(estimator, X, metadata):
         # Of these rows only what had to be known before training is at hand.
         data += [state.scale.auto_sigma, state.scale.variance]
     before = joblib.hash(state.to_arrays()) if state.epoch else None
-    versions = __version__, torch.__version__
+    versions = _FORMAT, __version__, torch.__version__
     parts = describe([type(estimator), parameters]), data, before, versions
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 

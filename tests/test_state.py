@@ -82,6 +82,62 @@ def test_partial_fit_that_fails(name, failure, digits):
     assert same(vars(encoder), vars(twin.partial_fit(digits)))
 
 
+def test_curves_survive_a_warm_fit_that_fails(digits):
+    encoder = clone(ENCODERS["main"]).set_params(warm_start=True, early_stopping=True)
+    curve = encoder.fit(digits).validation_loss_curve_
+    encoder.set_params(early_stopping=False, learning_rate_init=1e200)
+    with pytest.raises(ValueError, match="diverged"):
+        encoder.fit(digits)
+    for other in (encoder, copy.copy(encoder), pickle.loads(pickle.dumps(encoder))):
+        assert other.validation_loss_curve_ == curve
+
+
+def test_an_interrupt_leaves_whole_epochs(digits, monkeypatch):
+    """Wherever it comes, attributes, pickles and copies are those of one epoch."""
+    publish, calls = TrainingState.publish, []
+
+    def interrupted(state, *args):
+        calls.append(state.epoch)
+        if calls[-1] == 2 and calls.count(2) == 1:
+            raise KeyboardInterrupt
+        publish(state, *args)
+
+    monkeypatch.setattr(TrainingState, "publish", interrupted)
+    encoder = clone(ENCODERS["main"])
+    with pytest.raises(KeyboardInterrupt):
+        encoder.fit(digits)
+    assert encoder.n_iter_ == len(encoder.loss_curve_) == encoder._state.epoch == 1
+    other = pickle.loads(pickle.dumps(encoder))
+    assert other.n_iter_ == 1
+    assert_array_equal(other.transform(digits), encoder.transform(digits))
+    whole = clone(encoder).set_params(max_iter=1).fit(digits)
+    assert_array_equal(whole.transform(digits), encoder.transform(digits))
+
+
+def test_fitted_attributes_are_shown_and_not_read(digits):
+    """So a copy, which has them from the state, has the same codes."""
+    encoder = clone(ENCODERS["main"]).fit(digits)
+    codes = encoder.transform(digits)
+    encoder.sigma_, encoder.alpha_ = 5 * encoder.sigma_, 0.9
+    for other in (encoder, copy.copy(encoder)):
+        assert_array_equal(other.transform(digits), codes)
+
+
+def test_a_refit_shows_no_curve_of_before(digits):
+    encoder = clone(ENCODERS["main"]).set_params(early_stopping=True).fit(digits)
+    encoder.set_params(early_stopping=False).fit(digits)
+    assert not hasattr(encoder, "validation_loss_curve_")
+    assert len(encoder.alpha_curve_) == len(encoder.loss_curve_) == 3
+
+
+def test_files_of_development_versions_are_refused(digits):
+    encoder = clone(ENCODERS["main"]).fit(digits)
+    state = encoder.__getstate__()
+    state["generator_"] = state.pop("_state")["objects"]["generator_"]
+    with pytest.raises(ValueError, match="saved by a development version"):
+        clone(encoder).__setstate__(state)
+
+
 # What cannot change where training continues ------------------------------------------
 
 FIXED = {

@@ -1,7 +1,7 @@
 """Conversion between NumPy arrays and tensors, their types and their devices.
 
-Only this file converts data and codes. `_random.py` draws noise with NumPy, and places
-of rows are arrays. A tensor `like` has the type and the device of the result.
+Only this file converts data and codes. `_utils/random.py` draws noise with NumPy, and
+places of rows are arrays. A tensor `like` has the type and the device of the result.
 """
 
 import numpy as np

@@ -38,9 +38,7 @@ def train_epoch(model, batches, optimizer, draw):
     for batch in in_step(batches):
         optimizer.zero_grad()
         weight = 0.0  # of the rows of this process, if it has any left
-        if batch is None:
-            n_missed += 1
-        else:
+        if batch is not None:
             rows, x, weights = batch
             weight = weights.sum().item()
             step = model.loss(x, rows, draw)  # infers the codes
@@ -49,8 +47,12 @@ def train_epoch(model, batches, optimizer, draw):
             ((weights / weight).to(step.loss) * step.loss).sum().backward()
             _add_figures(totals, step.figures, weights)
             _add_rising(rising, rows, step)
-        all_weight += average_gradients(parameters, weight)
+        weight = average_gradients(parameters, weight)
+        if not weight:  # no process has rows left
+            break
         optimizer.step()
+        all_weight += weight
+        n_missed += batch is None
     optimizer.zero_grad()  # gradients take memory
     add(totals.values())
     means = {name: total / all_weight for name, total in totals.items()}

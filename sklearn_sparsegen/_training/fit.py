@@ -54,14 +54,16 @@ def begin(encoder, data, schedule, continues, in_parts=False):
         state.move(resolve_device(encoder.device))
         state.sigma = _sigma(encoder, state.scale, data)
         if held_out is None:  # a curve of before would not go on
-            state.curves.pop("validation_loss_curve_", None)
+            name = "validation_loss_curve_"
+            state.curves = {k: v for k, v in state.curves.items() if k != name}
         state.publish(encoder, data.to_library)
     else:
         state = _new_state(encoder, data, schedule, seed)
     if state.memory is not None:
         draw = seeded_noise(derive_seed(state.seed + rank(), "chains"), state.like)
         state.memory.begin(data.n_places, data.places, draw)
-    state.first_epoch, state.best, state.messages = state.epoch, None, None
+    state.n_epochs_before = state.epoch
+    state.best = state.messages = None
     state.in_parts = in_parts
     is_sigmoid = state.scale.output_activation == "sigmoid" and state.generator_is_ours
     if is_sigmoid and not data.is_in_unit_interval():
@@ -80,9 +82,10 @@ def _new_state(encoder, data, schedule, seed):
         output_activation = "sigmoid" if is_unit else "identity"
     mean, variance, observed = data.moments()
     check_scale(mean, variance, observed, data.dtype)
+    is_ours = not callable(encoder.generator)
     scale = DataScale(
         output_activation,
-        encoder._maps_output(output_activation),
+        is_mapped=is_ours and encoder._maps_output(output_activation),
         auto_sigma=math.sqrt(float(variance.sum()) / encoder._signal_to_noise),
         variance=float(variance @ observed),
     )
@@ -92,7 +95,7 @@ def _new_state(encoder, data, schedule, seed):
     state = built(encoder, seed, fixed_values(encoder), scale, output, like)
     generator, k = state.networks["generator_"], state.n_components
     check_generator(generator, k, encoder.n_features_in_)
-    if scale.is_mapped and state.generator_is_ours:
+    if scale.is_mapped:
         fix_slopes(generator, k, scale.variance, n_active=k)
     encoder._start_networks(state, data)
     state.sigma, state.scheduled = sigma, schedule.at(1)
@@ -115,7 +118,10 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
     `arguments` are those of its hooks.
     """
     state = encoder._state
-    last_epoch = state.first_epoch + int(encoder.max_iter)
+    last_epoch = state.n_epochs_before + int(encoder.max_iter)
+    # Losses are compared over the epochs in which no schedule changes them.
+    epochs = range(state.n_epochs_before + 1, state.epoch + 1)
+    n_compared = sum(not schedule.left(epoch) for epoch in epochs)
     while state.messages is None:
         check_processes(encoder, data)  # a callback may have changed a parameter
         task = context.subcontext(task_name="epoch")
@@ -125,9 +131,7 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
         losses = state.curves["loss_curve_"]
         watched = losses if held_out is None else state.curves["validation_loss_curve_"]
         left, tol = schedule.left(state.epoch), encoder.tol
-        # Losses are compared over the epochs in which no schedule changes them.
-        epochs = range(state.first_epoch + 1, state.epoch + 1)
-        n_compared = sum(not schedule.left(epoch) for epoch in epochs)
+        n_compared += not left
         losses, watched = (
             curve[len(curve) - n_compared :] for curve in (losses, watched)
         )
@@ -159,11 +163,11 @@ def run_epochs(encoder, data, held_out, schedule, context, arguments):
 def run_epoch(encoder, data, schedule, held_out=None):
     """Train for one epoch on the data; return its figures and what to warn of."""
     state = encoder._state
-    epoch, state.scheduled = state.epoch + 1, schedule.at(state.epoch + 1)
-    state.publish(encoder, data.to_library)
+    epoch = state.epoch + 1
+    state.scheduled = schedule.at(epoch)
     rate = float(encoder.learning_rate_init)
     if encoder.learning_rate == "cosine" and not state.in_parts:
-        progress = (epoch - state.first_epoch - 0.5) / int(encoder.max_iter)
+        progress = (epoch - state.n_epochs_before - 0.5) / int(encoder.max_iter)
         rate *= (1 + math.cos(math.pi * progress)) / 2
     state.optimizer.param_groups[0]["lr"] = rate
     model = encoder._training_model()

@@ -7,7 +7,7 @@ that they were built from.
 
 import contextlib
 import copy
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class TrainingState:
     * `epoch`: the number of epochs so far, and `scheduled` the values of the last one;
     * `curves`: a number for each epoch, by the name of the attribute;
     * `component_frequency`: a tensor (k,), or None;
-    * `first_epoch`: the number of epochs before this call of `fit`;
+    * `n_epochs_before`: the number of epochs before this call of `fit`;
     * `best`: the states of the networks at the least loss of rows held out, or None;
     * `messages`: what `fit` warns of at its end, and None before it;
     * `in_parts`: whether `partial_fit` trains, after which more is likely to come.
@@ -78,7 +78,7 @@ class TrainingState:
     scheduled: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=lambda: {"loss_curve_": []})
     component_frequency: torch.Tensor | None = None
-    first_epoch: int = 0
+    n_epochs_before: int = 0
     best: dict[str, Any] | None = None
     messages: list[str] | None = None
     in_parts: bool = False
@@ -119,39 +119,42 @@ class TrainingState:
     def publish(self, encoder, to_library=to_array):
         """Set the public attributes of an encoder, and take away those of before."""
         attributes = self.attributes(to_library)
-        for name in ("n_active_curve_", "validation_loss_curve_"):
-            if name not in attributes:
-                vars(encoder).pop(name, None)
+        for name in vars(encoder).keys() - attributes.keys():
+            if name.endswith(("_curve_", "_frequency_")):
+                delattr(encoder, name)
         # All at once, so that an interrupt leaves all of them or none.
         vars(encoder).update(attributes, _state=self)
 
     # Copies of the state --------------------------------------------------------------
 
-    def _modules(self, of_rows=False):
-        """Return the networks, and the memory unless it belongs to rows, by name."""
-        modules = dict(self.networks)
-        if self.memory is not None and of_rows >= self.memory.of_rows:
+    def _modules(self, with_rows=False):
+        """Return the networks and the memory by name.
+
+        A memory that belongs to the rows of this process is there with `with_rows`.
+        """
+        modules = {name: m for name, m in self.networks.items() if m is not None}
+        if self.memory is not None and (with_rows or not self.memory.of_rows):
             modules["memory"] = self.memory
-        return {name: module for name, module in modules.items() if module is not None}
+        return modules
 
     def _objects(self):
         """Return the objects of PyTorch by name."""
-        return self._modules(of_rows=True) | {"optimizer": self.optimizer}
+        return self._modules(with_rows=True) | {"optimizer": self.optimizer}
 
     def _values(self):
         """Return what training changes beside the objects, by name."""
         return {name: getattr(self, name) for name in _VALUES}
 
+    def _states(self):
+        return {name: value.state_dict() for name, value in self._objects().items()}
+
     def snapshot(self):
         """Return a copy of all that training changes, for `restore`."""
         # Training replaces values, but changes the objects in place.
-        states = {name: o.state_dict() for name, o in self._objects().items()}
-        return {**self._values(), "objects": copy.deepcopy(states)}
+        return {**self._values(), "objects": copy.deepcopy(self._states())}
 
     def restore(self, snapshot):
         """Set all that training changes, from a snapshot or from arrays as tensors."""
-        for name in _VALUES:
-            setattr(self, name, snapshot[name])
         states = snapshot["objects"]
         for name, value in self._objects().items():
             if name not in states:
@@ -164,11 +167,14 @@ class TrainingState:
                     "`generator` must give the same module in each call. PyTorch says: "
                     f"{error}"
                 ) from error
+        for name in _VALUES:
+            setattr(self, name, snapshot[name])
 
     def to_arrays(self):
         """Return all that training changes as numbers, texts and arrays."""
+        values = self._values() | {"scale": asdict(self.scale)}
         # A tensor in a file may need a device that another machine lacks.
-        return nested_arrays(self.snapshot()) | {"scale": asdict(self.scale)}
+        return nested_arrays({**values, "objects": self._states()})
 
     def from_arrays(self, arrays):
         """Set all that training changes, from what `to_arrays` has returned."""
@@ -199,15 +205,18 @@ class TrainingState:
 
     def move(self, device):
         """Put the networks on a device, and the optimiser's state where they are."""
-        if self.like.device == device:
+        if self.like.device == torch.empty(0, device=device).device:
             return
         for module in self._modules().values():
             module.to(device)
         self.optimizer.load_state_dict(self.optimizer.state_dict())
 
 
-_OBJECTS = "fixed", "networks", "memory", "optimizer"
-_VALUES = [f.name for f in fields(TrainingState) if f.name not in _OBJECTS]
+# What training changes beside the networks, the memory and the optimiser.
+_VALUES = (
+    *("seed", "scale", "sigma", "epoch", "scheduled", "curves", "component_frequency"),
+    *("n_epochs_before", "best", "messages", "in_parts"),
+)
 
 
 def built(encoder, seed, fixed, scale, output, like):
@@ -218,7 +227,7 @@ def built(encoder, seed, fixed, scale, output, like):
     """
     state = TrainingState(seed, fixed, scale)
     state.networks = encoder._make_networks(state, output, like)
-    state.memory = encoder._make_memory(like)
+    state.memory = encoder._make_memory(state, like)
     state.optimizer = make_optimizer(state.networks.values())
     return state
 
@@ -234,9 +243,11 @@ def unchanged_on_failure(encoder):
     try:
         yield
     except BaseException as error:
-        now = getattr(encoder, "_state", None)
-        before = 0 if now is not state or state is None else snapshot["epoch"]
-        has_learned = now is not None and now.epoch > before
+        # An epoch is whole once it is published.
+        before = attributes.get("n_iter_", 0)
+        if getattr(encoder, "_state", None) is not state:
+            before = 0
+        has_learned = getattr(encoder, "n_iter_", 0) > before
         if not (isinstance(error, KeyboardInterrupt) and has_learned):
             # scikit-learn looks for these after fit, to tear callbacks down.
             for name in CALLBACK_ATTRIBUTES:
@@ -257,7 +268,7 @@ def to_pickle(encoder, attributes):
     state = attributes.pop("_state", None)
     if state is None:
         return attributes
-    for name in state.attributes():
+    for name in state.attributes(lambda tensor: tensor):
         attributes.pop(name, None)
     arrays = state.to_arrays()
     if not (encoder.warm_start or state.in_parts):
@@ -275,6 +286,11 @@ def from_pickle(encoder, attributes):
     attributes = attributes.copy()
     _check_version(encoder, attributes.pop(_VERSION, None))
     arrays = attributes.pop("_state", None)
+    if arrays is None and "generator_" in attributes:
+        raise ValueError(
+            "This encoder was saved by a development version whose files cannot be "
+            "read any more; fit it again."
+        )
     vars(encoder).update(attributes)
     if arrays is None:
         return

@@ -94,14 +94,13 @@ def add(tensors):
 
 
 def in_step(batches):
-    """Yield batches, and then None as long as another process has batches left.
+    """Yield batches and then, where several processes train together, None for ever.
 
-    So all processes take the same number of steps.
+    So all processes can take the same number of steps; `average_gradients` tells when
+    none of them has a batch left.
     """
-    for batch in batches:
-        _meet(number=1)
-        yield batch
-    while _meet(number=0):
+    yield from batches
+    while n_processes() > 1:
         yield None
 
 
@@ -116,11 +115,12 @@ def average_gradients(parameters, weight):
     parameters = [p for p in parameters if p.requires_grad]
     with _exchange():
         total = _meet(number=weight)
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            parameter.grad *= weight / total
-        _add([parameter.grad for parameter in parameters])
+        if total:
+            for parameter in parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                parameter.grad *= weight / total
+            _add([parameter.grad for parameter in parameters])
     return total
 
 

@@ -1,4 +1,4 @@
-"""How to warn, and texts that several warnings share."""
+"""How to warn."""
 
 import sys
 import warnings
@@ -26,5 +26,6 @@ def _package(frame):
 
 
 def warn_of_convergence(messages):
+    """Warn of each message at the line of the user's code."""
     for message in messages:
         warn(message, ConvergenceWarning)

@@ -129,8 +129,8 @@ class ABPEncoder(BaseEncoder):
     transform_n_steps: int = parameter(COUNT, default=100)
     step_size: float = parameter(POSITIVE, default=0.1)
 
-    def _make_memory(self, like):
-        return Chains(int(self.n_components), like)
+    def _make_memory(self, state, like):
+        return Chains(state.n_components, like)
 
     def _inference_model(self):
         return _langevin_model(self, self.transform_n_steps)

@@ -180,14 +180,16 @@ class TopKEncoder(BaseEncoder):
             start_at_transpose(networks["recognition_"], networks["generator_"])
 
     def _inference_model(self):
-        limit = self.n_nonzero_coefs or max(1, self.n_components_ // 10)
-        is_ours, layers = self._state.generator_is_ours, self.generator_.children()
+        state, k = self._state, self._state.n_components
+        generator = state.networks["generator_"]
+        limit = self.n_nonzero_coefs or max(1, k // 10)
+        is_ours = state.generator_is_ours
         return TopKModel(
-            generator=self.generator_,
+            generator=generator,
             likelihood=self._likelihood(),
-            recognition=self.recognition_,
-            n_active=min(int(limit), self.n_components_),
-            weight=next(layers).weight if is_ours else None,
+            recognition=state.networks["recognition_"],
+            n_active=min(int(limit), k),
+            weight=next(generator.children()).weight if is_ours else None,
         )
 
     def __sklearn_tags__(self):

@@ -128,7 +128,7 @@ class VarianceSparseEncoder(BaseEncoder):
             **self._model_parts(),
             prior=Exponential(float(self.rate)),
             solver=ProximalQuasiNewton(self.n_steps, None, stiffest),
-            start=Zeros(self.n_components_),
+            start=Zeros(self._state.n_components),
         )
 
     def _training_model(self):

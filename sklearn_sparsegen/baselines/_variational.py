@@ -242,10 +242,10 @@ class VAEEncoder(BaseEncoder):
         return networks | {"recognition_": recognition.to(like)}
 
     def _inference_model(self):
-        beta = float(self.beta)
+        beta, recognition = float(self.beta), self._state.networks["recognition_"]
         return VariationalModel(
             **self._model_parts(),
-            encode=functools.partial(recognise, self.recognition_, NormalPosterior, 2),
+            encode=functools.partial(recognise, recognition, NormalPosterior, 2),
             make_prior=lambda: SpikeSlab(alpha=1.0),  # the standard normal distribution
             divergence=lambda posterior, prior: beta * posterior.divergence().sum(1),
         )

@@ -241,26 +241,27 @@ class VSCEncoder(BaseEncoder):
         weight.copy_(to_unit(to_tensor(rows, weight)))
 
     def _inference_model(self):
-        sharpness = self._state.scheduled["_sharpness"]
+        state, alpha = self._state, float(self.alpha)
+        recognition = state.networks["recognition_"]
+        pseudo_inputs = state.networks["pseudo_inputs_"]
+        sharpness = state.scheduled["_sharpness"]
         family = functools.partial(SpikeSlabPosterior, sharpness=sharpness)
-        encode = functools.partial(recognise, self.recognition_, family, 3)
-        alpha = float(self.alpha)
 
         def make_prior():
-            if self.pseudo_inputs_ is None:
+            if pseudo_inputs is None:
                 return PointSpikeSlab(alpha)
-            layers, inputs = self.recognition_[1:], self.pseudo_inputs_.weight
-            return PseudoInputPrior(recognise(layers, family, 3, inputs))
+            inputs = pseudo_inputs.weight
+            return PseudoInputPrior(recognise(recognition[1:], family, 3, inputs))
 
         def divergence(posterior, prior):
-            if self.pseudo_inputs_ is None:
+            if pseudo_inputs is None:
                 return posterior.divergence(alpha).sum(1)
-            penalty = self.n_components_ * prior.penalty(alpha)
+            penalty = state.n_components * prior.penalty(alpha)
             return prior.divergence(posterior) + penalty
 
         return VariationalModel(
             **self._model_parts(),
-            encode=encode,
+            encode=functools.partial(recognise, recognition, family, 3),
             make_prior=make_prior,
             divergence=divergence,
             alpha=alpha,
