@@ -445,12 +445,10 @@ class SparseGeneratorEncoder(BaseEncoder):
         return replace(model, refinement=refinement)
 
     def _training_model(self):
-        state, k = self._state, self._state.n_components
-        model = self._model(self.n_steps, tol=None)
+        state, model = self._state, self._model(self.n_steps, tol=None)
         if state.scheduled.get("_is_pretraining"):
-            n_active = min(self.n_nonzero_coefs or math.ceil(2 * math.sqrt(k)), k)
             slab = float(self.slab_scale), self.positive_code
-            prior = PointSpikeSlab(1.0, *slab, n_active)
+            prior = PointSpikeSlab(1.0, *slab, self._n_started)
             solver = ProximalQuasiNewton(0, None, self._stiffest)
             model = replace(model, prior=prior, solver=solver)
         # A smooth prior fixes the scale of the codes, which a point mass does not.
@@ -488,7 +486,13 @@ class SparseGeneratorEncoder(BaseEncoder):
                 "init='learned' needs an encoder whose training began with it; use "
                 "another init, or call fit again with warm_start=False."
             )
-        return Learned(state.networks["start_"], state.sigma)
+        return Learned(state.networks["start_"], state.sigma, self._n_started)
+
+    @property
+    def _n_started(self):
+        """Largest number of active codes of a learned start."""
+        k = self._state.n_components
+        return min(self.n_nonzero_coefs or math.ceil(2 * math.sqrt(k)), k)
 
     @property
     def components_(self):

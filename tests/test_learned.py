@@ -180,7 +180,7 @@ def test_the_gradient_of_the_map_against_differences(rng):
     generator = skip_generator()
     network = AffineMap(5, Rescale(torch.zeros(12), 1.0)).double()
     network.begin(generator)
-    start, prior = Learned(network, 0.3), PointSpikeSlab(1.0, nonnegative=True)
+    start = Learned(network, 0.3, 2)
     prior = PointSpikeSlab(1.0, 1.0, True, 2)
     x, weight = torch.from_numpy(rng.normal(size=(8, 12))), network.linear.weight
 

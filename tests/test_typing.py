@@ -83,7 +83,7 @@ def test_parts_have_what_their_protocols_say() -> None:
     moments, chains = CodeMoments(), Chains(2, torch.zeros(1))
     memories: list[Memory] = [moments, chains]
     starts: list[Start] = [Zeros(2), StandardNormal(), PriorDraw(), chains]
-    learned = Learned(AffineMap(2, Rescale(torch.zeros(3), 1.0)), 1.0)
+    learned = Learned(AffineMap(2, Rescale(torch.zeros(3), 1.0)), 1.0, 1)
     starts += [Linear(moments, 1.0, 2), learned]
     schedules: list[Schedule] = [ConstantSchedule(), WarmUp(3)]
     schedules.append(AlphaSchedule(1.0, 0.1, 0.1))

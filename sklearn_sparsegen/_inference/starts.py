@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .._model.linear_layers import forward
+from .._model.priors import keep_largest
 from .._model.scale import jacobian_at_zero, slopes_at_zero
 from .memories import CodeMoments, Memory
 
@@ -115,12 +116,13 @@ class AffineMap(nn.Module):
 class Learned:
     """Inference starts at the codes of an affine map that is trained.
 
-    A proximal step of the prior, as long as the slopes of the generator allow for one
-    component alone, thresholds them.
+    The `n_active` largest entries are kept. A proximal step of the prior, as long as
+    the slopes of the generator allow for one component alone, thresholds them.
     """
 
     network: AffineMap
     sigma: float
+    n_active: int
 
     memory, learns = None, True
 
@@ -129,7 +131,10 @@ class Learned:
         v = self.network(x)
         step = (self.sigma / self.network.slopes.clamp_min(_TINY)).square()[None]
         with torch.no_grad():
-            z, slope = prior.prox(v.detach().clone(), step, v.detach())
+            values = v.detach().clamp_min(0) if prior.nonnegative else v.detach()
+            largest = keep_largest(values, self.n_active)
+            z, slope = prior.prox(largest, step, v.detach())
+            slope = slope * (z != 0)
         return z + slope * (v - v.detach()) if v.requires_grad else z
 
     def follow(self, generator, factor):

@@ -13,6 +13,12 @@ def _log_normal(z, scale, half):
     return torch.mul(z, z).mul_(-0.5 / scale**2).add_(constant)
 
 
+def keep_largest(v, n):
+    """Return codes with all but the n largest entries of each set to zero."""
+    largest = v.abs().topk(n, dim=1, sorted=False).indices
+    return v * torch.zeros_like(v).scatter_(1, largest, 1.0)
+
+
 @dataclass(frozen=True)
 class SpikeSlab:
     r"""Spike and slab, a mixture of two zero-mean normals of each component (Eq. 1).
@@ -216,8 +222,7 @@ class PointSpikeSlab:
             v = v.clamp_min(0)
         shrinkage = 1 + step / self.slab_scale**2
         if self._is_limited(v):
-            largest = v.abs().topk(self.n_active, dim=1, sorted=False).indices
-            v = v * torch.zeros_like(v).scatter_(1, largest, 1.0)
+            v = keep_largest(v, self.n_active)
         # 1 where active, else 0. Comparing and selecting takes longer on a CPU.
         threshold = 2 * step * shrinkage * self._cost if self.alpha else math.inf
         excess = v.square().sub_(threshold)
