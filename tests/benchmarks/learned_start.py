@@ -34,16 +34,19 @@ LEARNED = {
     "init": "learned",
     "skip_connection": True,
     "learning_rate": "cosine",
-    "learning_rate_init": 0.003,
+    "learning_rate_init": 0.01,
     "alpha_init": 0.05,
     "max_iter": 20,
     "tol": None,
 }
 LIMITED = LEARNED | {"n_nonzero_coefs": 26, "alpha_init": 1.0}
-COSINE = {name: LEARNED[name] for name in ("learning_rate", "max_iter", "tol")}
+SCHEDULE = "learning_rate", "learning_rate_init", "max_iter", "tol"
 # What is fitted, and the steps of inference with which its codes are measured.
 METHODS = {
-    "TopK autoencoder": (TopKEncoder(n_nonzero_coefs=26, **COSINE), [None]),
+    "TopK autoencoder": (
+        TopKEncoder(n_nonzero_coefs=26, **{name: LEARNED[name] for name in SCHEDULE}),
+        [None],
+    ),
     "autoencoder with a correction": (
         SparseGeneratorEncoder(**LIMITED, n_steps=0),
         [0, 2, 10],
