@@ -22,8 +22,8 @@ from sklearn_sparsegen.baselines import (
 SMALL = {
     "n_components": 30,
     "hidden_layer_sizes": (50,),
-    "max_iter": 30,
-    "decay": 0.05,
+    "max_iter": 15,
+    "decay": 0.1,
     "batch_size": 50,
     "learning_rate_init": 0.01,
     "tol": None,
@@ -166,6 +166,7 @@ def test_components_far_above_what_is_used(rng):
     X = np.abs(rng.normal(size=(300, 1))) * rng.normal(size=8)
     encoder = SparseGeneratorEncoder(**SMALL | {"n_components": 200})
     encoder.set_params(n_nonzero_coefs=1, batch_size=15, learning_rate_init=0.005)
+    encoder.set_params(max_iter=30, decay=0.05)
     (message,) = messages_of(encoder.fit, X)
     n_used = (encoder.component_frequency_ > 0).sum()
     assert message.startswith(
@@ -193,7 +194,7 @@ def test_a_loss_that_grew_is_told(digits):
 
 
 def test_training_that_got_worse_is_told(digits):
-    encoder = ShortRunEncoder(10, learning_rate_init=1.0, random_state=0)
+    encoder = ShortRunEncoder(10, learning_rate_init=1.0, max_iter=15, random_state=0)
     told = " ".join(messages_of(encoder.fit, digits))
     assert re.search(
         r"(loss grew|worse than their mean).* learning_rate_init \(try", told
@@ -250,7 +251,7 @@ def test_data_that_do_not_vary(X, digits):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_a_sigmoid_that_cannot_reach_the_data_is_told_each_time(digits, method):
     settings = SMALL | {"output_activation": "sigmoid", "warm_start": True}
-    encoder = SparseGeneratorEncoder(**settings | {"max_iter": 30})
+    encoder = SparseGeneratorEncoder(**settings)
     assert messages_of(encoder.fit, digits) == []
     for _ in range(2):
         told = messages_of(getattr(encoder, method), 2 * digits)

@@ -55,7 +55,7 @@ def images(tmp_path, monkeypatch):
         ("celeba64", 12288),
     ):
         arrays = {}
-        for part, n in ("train", 120), ("test", 40):
+        for part, n in ("train", 110), ("test", 40):
             # An image for each class, so that a few epochs are enough for a fit.
             classes = np.random.default_rng(1).integers(2, size=(10, n_pixels))
             X = classes[np.arange(n) % 10] * rng.integers(200, 256, size=(n, n_pixels))
@@ -76,8 +76,11 @@ def images(tmp_path, monkeypatch):
 
     def make_short(*arguments):
         estimator = make_method(*arguments)
-        if estimator.get_params().get("max_iter", 0) > 9:  # it has its own defaults
-            estimator.set_params(max_iter=9, tol=None)
+        names = estimator.get_params()
+        if names.get("max_iter", 0) > 5:  # it has its own defaults
+            estimator.set_params(max_iter=5, tol=None)
+            if "learning_rate_init" in names:
+                estimator.set_params(learning_rate_init=0.01)
         return estimator
 
     monkeypatch.setattr(common, "make_method", make_short)
@@ -698,7 +701,7 @@ def test_page_of_other_files(page, images, tmp_path, monkeypatch):
     text = made.read_text()
     assert ".. figure:: pictures/figure_1_mnist.png\n" in text
     settings = "--epochs 3 --learning-rate 0.03 --seeds 0``"
-    options = f"``--data mnist --n-train 120 --n-test 40 {settings}"
+    options = f"``--data mnist --n-train 110 --n-test 40 {settings}"
     assert text.count(options) == 2  # of the table and the picture
     # The sentences are about other results.
     assert "In short" not in text

@@ -65,7 +65,9 @@ def test_sigma_is_a_share_of_the_total_variance(fitted, digits):
     assert_allclose(fitted.sigma_, np.sqrt(total / 2400))
     assert clone(fitted).set_params(sigma=0.2).fit(digits).sigma_ == 0.2
     for name in baselines.__all__:
-        encoder = getattr(baselines, name)(3, max_iter=1, tol=None)
+        encoder = getattr(baselines, name)(
+            3, hidden_layer_sizes=(9,), max_iter=1, tol=None
+        )
         ratio = 100 if name in ("ShortRunEncoder", "ABPEncoder") else 600
         assert_allclose(encoder.fit(digits).sigma_, np.sqrt(total / ratio))
 

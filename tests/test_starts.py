@@ -10,14 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 
 from sklearn_sparsegen import SparseGeneratorEncoder
-from sklearn_sparsegen._inference.memories import Chains, CodeMoments
-from sklearn_sparsegen._inference.starts import (
-    _FADING,
-    Linear,
-    PriorDraw,
-    StandardNormal,
-    Zeros,
-)
+from sklearn_sparsegen._inference.memories import _FADING, Chains, CodeMoments
+from sklearn_sparsegen._inference.starts import Linear, PriorDraw, StandardNormal, Zeros
 from sklearn_sparsegen._model.energy import DataTerm
 from sklearn_sparsegen._model.likelihoods import NormalLikelihood
 from sklearn_sparsegen._model.priors import PointSpikeSlab, SpikeSlab
