@@ -31,6 +31,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
 from sklearn_sparsegen._data.rows import Rows
@@ -619,48 +620,58 @@ def test_a_group_can_be_destroyed_after_a_fit(tmp_path):
 
 # Processes that are killed ------------------------------------------------------------
 
-SCRIPT = """
-import os, signal, sys, warnings
-from pathlib import Path
-import joblib, torch, torch.distributed as dist
-from sklearn_sparsegen.callbacks import Checkpoint
 
-folder = Path(sys.argv[1])
-restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
-dist.init_process_group("gloo")
-rank = dist.get_rank()
-torch.set_num_threads(1)
-warnings.simplefilter("ignore")
-encoder, shares = joblib.load(folder / "job")
+def fit_and_be_killed(encoder, shares, folder):
+    """Fit in a process that torchrun has started, and that is killed at times."""
+    restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
 
-class Rows:
-    n_passes = 0
-    def __iter__(self):
-        self.n_passes += 1
-        # Process 0 is killed first, and after the restart process 1.
-        if rank == restarts and self.n_passes == (6, 4)[rank]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return iter(shares[rank])
+    class Killing(Batches):
+        n_passes = 0
 
-rows = Rows()
-encoder.set_callbacks(Checkpoint(folder / "fits")).fit(rows)
-joblib.dump((encoder, rows.n_passes, restarts), folder / f"result-{rank}")
-dist.destroy_process_group()
-"""
+        def __iter__(self):
+            self.n_passes += 1
+            # Process 0 is killed first, and after the restart process 1.
+            if rank == restarts and self.n_passes == (6, 4)[rank]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__iter__()
+
+    batches = Killing(*shares[rank])
+    encoder.set_callbacks(Checkpoint(folder / "fits")).fit(batches)
+    joblib.dump((encoder, batches.n_passes, restarts), folder / f"result-{rank}")
+    dist.destroy_process_group()
 
 
+def launch(*arguments):
+    """Start two processes as `torchrun --standalone --max-restarts=2` does."""
+    # With the shared store, processes may meet those of before the restart (PyTorch's
+    # issue 135712).
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        max_restarts=2,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        start_method=process_context().get_start_method(),
+    )
+    elastic_launch(config, fit_and_be_killed)(*arguments)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a POSIX system")
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(pair, tmp_path):
     encoder = clone(ENCODERS["main"]).set_params(max_iter=9)
     shares = [[X[rank:80:2], X[80 + rank : 200 : 2]] for rank in range(2)]
-    joblib.dump((encoder, shares), tmp_path / "job")
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", "--max-restarts=2", str(script), str(tmp_path)]
-    # With the shared store, processes may meet those of before the restart (PyTorch's
-    # issue 135712).
-    environment = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    subprocess.run(command, check=True, timeout=200, env=environment)
+    arguments = encoder, shares, tmp_path
+    process = process_context().Process(target=launch, args=arguments)
+    process.start()
+    process.join(timeout=200)
+    process.kill()  # if it still runs
+    assert process.exitcode == 0
     alone = pair(fit, encoder, [Batches(*share) for share in shares])
     for rank in range(2):
         encoder, n_passes, restarts = joblib.load(tmp_path / f"result-{rank}")

@@ -215,9 +215,9 @@ def test_batches_of_tiny_weight_are_steps_too(digits):
 
 @each_encoder
 def test_weights_of_one_are_none(name, digits):
-    encoder = clone(ENCODERS[name])
+    encoder, digits = clone(ENCODERS[name]), digits[:100]
     expected = clone(encoder).fit(digits)
-    for weights in (np.ones(300), 1.0, torch.ones(300), [1] * 300):
+    for weights in (np.ones(100), 1.0, torch.ones(100), [1] * 100):
         found = clone(encoder).fit(digits, sample_weight=weights)
         assert_array_equal(found.transform(digits), expected.transform(digits))
 
