@@ -6,6 +6,9 @@ from pathlib import Path
 
 # One of scikit-learn's common checks needs this. SciPy reads it when it is imported.
 os.environ["SCIPY_ARRAY_API"] = "1"
+# With small matrices, threads spend most of their time waiting for each other, also in
+# the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
@@ -19,7 +22,6 @@ from sklearn.utils import check_random_state
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
 from sklearn_sparsegen._model.linear_layers import linear, row_multiple
 
-# With small matrices, threads spend most of their time waiting for each other.
 torch.set_num_threads(1)
 
 # Derandomised, so that every run tests the same examples. Without a deadline, because
