@@ -140,7 +140,7 @@ class BaseEncoder(
         """Return the model for an epoch of training."""
         return self._inference_model()
 
-    def _make_schedule(self):
+    def _make_schedule(self, last_epoch):
         """Return the schedule of what depends on the epoch."""
         return ConstantSchedule()
 
@@ -242,7 +242,8 @@ class BaseEncoder(
         """
         with unchanged_on_failure(self):
             continues = self.warm_start and hasattr(self, "_state")
-            schedule = self._make_schedule()
+            n_epochs = self._state.epoch if continues else 0
+            schedule = self._make_schedule(n_epochs + int(self.max_iter))
             data = validated(self, X, not continues, sample_weight)
             # Without a y, scikit-learn's ScoringMonitor would call no scorer.
             y = data.X if y is None else y
@@ -317,7 +318,8 @@ class BaseEncoder(
                 "early_stopping=False, or call fit."
             )
         with unchanged_on_failure(self):
-            continues, schedule = hasattr(self, "_state"), self._make_schedule()
+            continues = hasattr(self, "_state")
+            schedule = self._make_schedule(int(self.max_iter))
             data = validated(self, X, not continues, sample_weight)
             begin(self, data, schedule, continues, in_parts=True)
             self._state.broadcast(self, data.to_library)

@@ -22,9 +22,10 @@ from ._inference.starts import (
 )
 from ._model.generators import Rescale, atoms_of
 from ._model.priors import PointSpikeSlab, SpikeSlab
-from ._training.schedules import AfterPretraining, AlphaSchedule
+from ._training.schedules import AlphaSchedule, WithPretraining
 from ._utils.modes import in_default_modes
 from ._utils.parameters import (
+    ANY_POSITIVE,
     COUNT,
     COUNT_OR_ZERO,
     NON_NEGATIVE,
@@ -36,7 +37,15 @@ from ._utils.parameters import (
     parameter,
     parameters,
 )
-from ._utils.types import Array, Matrix, Posterior, SolverName, StartName, Threshold
+from ._utils.types import (
+    Array,
+    LearningRate,
+    Matrix,
+    Posterior,
+    SolverName,
+    StartName,
+    Threshold,
+)
 
 _PRETRAINING = 3 / 4  # share of the epochs that train an autoencoder, as init="learned"
 _REMEDIES = "Reduce step_size, increase sigma, rescale X, or use solver='proximal'."
@@ -46,12 +55,17 @@ PAPER_SETTINGS: dict[str, Any] = {
     "alpha": 0.01,
     "sigma": 0.3,
     "spike_scale": 0.1,
+    "decay": 0.033,
     "positive_code": False,
+    "skip_connection": False,
     "output_activation": "auto",
     "solver": "gradient",
     "n_steps": 30,
+    "transform_n_steps": None,
     "init": "zeros",
     "batch_size": 100,
+    "learning_rate_init": 0.001,
+    "learning_rate": "constant",
     "max_iter": 100,
     "tol": 0.001,
 }
@@ -70,9 +84,10 @@ class SparseGeneratorEncoder(BaseEncoder):
     wide slab of standard deviation :math:`s_1` and a spike of :math:`s_2`, by default a
     point mass at zero; with `positive_code`, both are restricted to z >= 0.
     `transform` infers the code that maximises the posterior p(z | x), by steps through
-    G. `fit` alternates between this inference and steps of Adam on the weights of G. It
-    lowers :math:`\alpha` in each epoch, so that the codes grow sparser. This is
-    Algorithm 1 of Li and Han [1]_; the user guide corrects their equations.
+    G, which start at an affine map of x. `fit` trains this map and G as an autoencoder
+    first. Then it alternates between inference and steps of Adam on the weights. It
+    lowers :math:`\alpha` in each epoch, so that the codes grow sparser. The second part
+    is Algorithm 1 of Li and Han [1]_; the user guide corrects their equations.
     `SparseGeneratorEncoder(**PAPER_SETTINGS)` has their settings. The defaults suit
     data of any unit and offset, for which G contains a fixed map: it starts at the mean
     of the training data, and its layers work on data of variance 1.
@@ -114,15 +129,15 @@ class SparseGeneratorEncoder(BaseEncoder):
         Height, width and, if it is not 1, number of channels of an image, for the
         convolutional generator; height and width must be multiples of 4.
 
-    max_iter : int, default=200
+    max_iter : int, default=20
         Maximum number of epochs.
 
-    learning_rate_init : float, default=0.001
-        Learning rate of Adam.
+    learning_rate_init : float, default=0.01
+        Learning rate of Adam, at the start. Deep generators need a smaller one.
 
-    learning_rate : {"constant", "cosine"}, default="constant"
-        Whether the rate stays, or falls along half a cosine to zero over `max_iter`
-        epochs of `fit`, which should then all be taken (`tol=None`).
+    learning_rate : {"constant", "cosine"}, default="cosine"
+        Whether the rate stays, or falls along half a cosine to zero at the last epoch
+        of `fit`, so that all epochs should be taken (`tol=None`).
 
     batch_size : "auto" or int, default="auto"
         Number of rows of a batch in training. "auto" is 100, or for fewer than 2,000
@@ -132,7 +147,7 @@ class SparseGeneratorEncoder(BaseEncoder):
     shuffle : bool, default=True
         Whether to visit the rows in a new order in each epoch.
 
-    tol : float or None, default=0.005
+    tol : float or None, default=None
         `fit` stops once the loss has not fallen by more than `tol` times its absolute
         value in any of `n_iter_no_change` successive epochs, and any schedule is
         finished. None: all epochs are taken.
@@ -171,9 +186,9 @@ class SparseGeneratorEncoder(BaseEncoder):
         Start of the schedule of alpha, in [`alpha`, 1]. `alpha_init=alpha` keeps alpha
         constant.
 
-    decay : float, default=0.033
+    decay : float, default=0.1
         What each epoch subtracts from alpha, the first one included, until it reaches
-        `alpha`. The default takes 29 epochs from 1 to 0.05.
+        `alpha`. The default takes 10 epochs from 1 to 0.05.
 
     spike_scale : float, default=0.0
         Standard deviation of the spike, below `slab_scale`. 0 makes the spike a point
@@ -193,11 +208,11 @@ class SparseGeneratorEncoder(BaseEncoder):
         with noise ("langevin"); or by quasi-Newton "proximal" steps, which reach a
         lower energy in less time and choose their own step size.
 
-    n_steps : int, default=4
+    n_steps : int, default=2
         Number of steps of inference in training. 0 trains an autoencoder, with
         `init="learned"`.
 
-    transform_n_steps : int or None, default=None
+    transform_n_steps : int or None, default=10
         Number of steps of inference in `transform` and `score`. Few steps give codes
         that a classifier can use better; many steps give a lower energy, fewer active
         codes and closer reconstructions. 0 gives the codes of `init`,
@@ -214,20 +229,19 @@ class SparseGeneratorEncoder(BaseEncoder):
         the log posterior to the code; Langevin dynamics also adds `step_size` times
         standard normal noise. Proximal steps do not use it.
 
-    init : {"zeros", "normal", "prior", "linear", "learned"}, default="linear"
+    init : {"zeros", "normal", "prior", "linear", "learned"}, default="learned"
         Where inference starts: at zero; at a draw from a standard normal distribution
         or from the prior; at the codes under the affine map that is nearest to the
         generator over the last codes of training ("linear"); or at those of an affine
         map that is trained with the generator ("learned"), after a proximal step of the
         prior. In the first epoch with "linear" there is no such map yet, and inference
         starts at zero. After fitting with either of the two a few steps are enough.
-        With "learned", the first three quarters of `max_iter` epochs train map and
-        generator as an autoencoder that keeps the largest entries of each code:
-        `n_nonzero_coefs`, or else twice the root of `n_components`. The other epochs
-        infer codes by steps, so that alpha may begin there near its end
-        (`alpha_init=0.05`), and a cosine for `learning_rate` suits them.
+        With "learned", the first three quarters of all epochs take no steps:
+        they train map and generator as an autoencoder, of whose codes the largest
+        entries are kept: `n_nonzero_coefs`, or else 1.5 times the root of
+        `n_components`, but not more than half of the number of features.
 
-    skip_connection : bool, default=False
+    skip_connection : bool, default=True
         Whether the generator contains a dictionary: a linear map is added to the
         network of `hidden_layer_sizes`, which then starts at zero and learns to correct
         what is linear. `components_` are the atoms. Training is faster, and hardly any
@@ -319,7 +333,8 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     Nothing in a prior with an exact spike fixes the scale of the codes, because the
     weights can grow while the codes shrink. After each epoch the weights of the first
-    layer are scaled, so that the output at z = 0 changes equally with each component.
+    layer are scaled, so that the output at z = 0 changes equally with each component;
+    with `skip_connection`, so that the atoms have equal norms.
 
     References
     ----------
@@ -331,7 +346,7 @@ class SparseGeneratorEncoder(BaseEncoder):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_sparsegen import SparseGeneratorEncoder
     >>> X = load_digits().data[:200]
-    >>> encoder = SparseGeneratorEncoder(20, max_iter=35, tol=None, random_state=0)
+    >>> encoder = SparseGeneratorEncoder(20, random_state=0)
     >>> Z = encoder.fit_transform(X)
     >>> Z.shape, encoder.inverse_transform(Z).shape
     ((200, 20), (200, 64))
@@ -341,19 +356,23 @@ class SparseGeneratorEncoder(BaseEncoder):
 
     _signal_to_noise = 2400
 
+    max_iter: int = parameter(COUNT, default=20)
+    learning_rate_init: float = parameter(ANY_POSITIVE, default=0.01)
+    learning_rate: LearningRate = parameter(one_of(LearningRate), default="cosine")
+    tol: float | None = parameter(NON_NEGATIVE, None, default=None)
     alpha: float = parameter(SHARE, default=0.05)
     alpha_init: float = parameter(SHARE, default=1.0)
-    decay: float = parameter(NON_NEGATIVE, default=0.033)
+    decay: float = parameter(NON_NEGATIVE, default=0.1)
     spike_scale: float = parameter(ZERO, POSITIVE, default=0.0)
     slab_scale: float = parameter(POSITIVE, default=1.0)
     positive_code: bool = parameter("boolean", default=True)
     solver: SolverName = parameter(one_of(SolverName), default="proximal")
-    n_steps: int = parameter(COUNT_OR_ZERO, default=4)
-    transform_n_steps: int | None = parameter(COUNT_OR_ZERO, None, default=None)
+    n_steps: int = parameter(COUNT_OR_ZERO, default=2)
+    transform_n_steps: int | None = parameter(COUNT_OR_ZERO, None, default=10)
     transform_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
     step_size: float = parameter(POSITIVE, default=0.1)
-    init: StartName = parameter(one_of(StartName), default="linear", recorded=True)
-    skip_connection: bool = parameter("boolean", default=False, fixed=True)
+    init: StartName = parameter(one_of(StartName), default="learned", recorded=True)
+    skip_connection: bool = parameter("boolean", default=True, fixed=True)
     threshold: Threshold = parameter(
         one_of(Posterior), NON_NEGATIVE, None, default=None
     )
@@ -382,13 +401,14 @@ class SparseGeneratorEncoder(BaseEncoder):
                 "them; use init='learned' or 'linear', or a larger number."
             )
 
-    def _make_schedule(self):
+    def _make_schedule(self, last_epoch):
         # A limit takes the place of alpha, so that there is nothing to wait for.
         start = self.alpha_init if self.n_nonzero_coefs is None else self.alpha
         schedule = AlphaSchedule(float(start), float(self.alpha), float(self.decay))
         if self.init != "learned" or self.n_steps == 0:
             return schedule
-        return AfterPretraining(int(_PRETRAINING * self.max_iter), schedule)
+        n_epochs = int(_PRETRAINING * last_epoch)
+        return WithPretraining(n_epochs, last_epoch, schedule)
 
     def _maps_output(self, output_activation):
         # With a sigmoid that starts at the mean, nearly all codes stay in the spike.
@@ -447,10 +467,11 @@ class SparseGeneratorEncoder(BaseEncoder):
     def _training_model(self):
         state, model = self._state, self._model(self.n_steps, tol=None)
         if state.scheduled.get("_is_pretraining"):
+            # A threshold that alpha moves, in place of a number, makes Adam unstable.
             slab = float(self.slab_scale), self.positive_code
             prior = PointSpikeSlab(1.0, *slab, self._n_started)
-            solver = ProximalQuasiNewton(0, None, self._stiffest)
-            model = replace(model, prior=prior, solver=solver)
+            one_pass = ProximalQuasiNewton(0, None, self._stiffest)
+            model = replace(model, prior=prior, solver=one_pass)
         # A smooth prior fixes the scale of the codes, which a point mass does not.
         is_free = state.generator_is_ours and not model.prior.smooth
         return replace(
@@ -492,7 +513,9 @@ class SparseGeneratorEncoder(BaseEncoder):
     def _n_started(self):
         """Largest number of active codes of a learned start."""
         k = self._state.n_components
-        return min(self.n_nonzero_coefs or math.ceil(2 * math.sqrt(k)), k)
+        # More than half as many numbers as features would hardly be a sparse code.
+        n = min(math.ceil(1.5 * math.sqrt(k)), math.ceil(self.n_features_in_ / 2))
+        return min(self.n_nonzero_coefs or n, k)
 
     @property
     def components_(self):

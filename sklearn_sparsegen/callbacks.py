@@ -84,7 +84,7 @@ class Checkpoint:
     >>> from sklearn_sparsegen import SparseGeneratorEncoder
     >>> from sklearn_sparsegen.callbacks import Checkpoint
     >>> X = load_digits().data[:200]
-    >>> encoder = SparseGeneratorEncoder(20, max_iter=35, tol=None, random_state=0)
+    >>> encoder = SparseGeneratorEncoder(20, random_state=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     encoder = encoder.set_callbacks(Checkpoint(folder, every=10)).fit(X)
     """

@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import check_random_state
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder, baselines
+from sklearn_sparsegen._model.generators import SkipGenerator, atoms_of
 from sklearn_sparsegen._model.linear_layers import linear, row_multiple
 
 torch.set_num_threads(1)
@@ -119,7 +120,16 @@ SMALL = {
     "tol": None,
     "random_state": 0,
 }
-LEARNED = {"init": "learned", "skip_connection": True, "learning_rate": "cosine"}
+# The linear start, and a generator without a dictionary.
+LINEAR = {
+    "init": "linear",
+    "skip_connection": False,
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "decay": 0.033,
+    "n_steps": 4,
+    "transform_n_steps": None,
+}
 
 
 def small_encoders(**settings):
@@ -128,7 +138,7 @@ def small_encoders(**settings):
     return {
         "main": SparseGeneratorEncoder(**settings),
         **{name: getattr(baselines, name)(**settings) for name in baselines.__all__},
-        "learned": SparseGeneratorEncoder(**LEARNED | settings),
+        "linear": SparseGeneratorEncoder(**LINEAR | settings),
         "pseudo-inputs": baselines.VSCEncoder(n_pseudo_inputs=4, **settings),
     }
 
@@ -176,9 +186,11 @@ class Batches:
 
 def linear_map(generator):
     """Return the weight and the bias of a generator of one layer, in units of data."""
-    layer, rescale, _ = generator
-    weight = rescale.scale * layer.weight
-    return weight.detach().numpy(), rescale(layer.bias).detach().numpy()
+    if isinstance(generator, SkipGenerator):
+        bias = generator.output[0](generator.skip.bias)
+    else:
+        bias = generator[1](generator[0].bias)
+    return atoms_of(generator).T.detach().numpy(), bias.detach().numpy()
 
 
 def rounds_rows_alike(generator):

@@ -349,8 +349,8 @@ def test_likelihood_of_what_is_observed(rng):
         hidden_layer_sizes=(),
         positive_code=False,
         n_steps=500,
+        transform_n_steps=None,
         max_iter=3,
-        tol=None,
         random_state=0,
     ).fit(X)
     holes = with_holes(X, rng)

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from conftest import LINEAR
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsegen import PAPER_SETTINGS, SparseGeneratorEncoder
@@ -288,6 +289,6 @@ def test_a_generator_may_start_without_a_slope(digits):
             torch.nn.Linear(n_components, 20), torch.nn.Tanh(), last
         )
 
-    encoder = SparseGeneratorEncoder(**SMALL, generator=flat)
+    encoder = SparseGeneratorEncoder(**LINEAR | SMALL, generator=flat)
     assert not any("z = 0" in m for m in messages_of(encoder.fit, digits))
     assert (encoder.transform(digits) != 0).any(1).all()

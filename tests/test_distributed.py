@@ -43,13 +43,16 @@ pytestmark = unfinished_fits
 
 X = load_digits().data[:300] / 16
 SETTINGS = SMALL | {"max_iter": 4, "batch_size": 25}
+# Few steps: where a row has converged, rounding decides whether it takes another one.
+FEW = {"transform_n_steps": 4}
 ENCODERS = small_encoders(**SETTINGS) | {
-    "limit": SparseGeneratorEncoder(**SETTINGS, n_nonzero_coefs=2),
+    "main": SparseGeneratorEncoder(**SETTINGS, **FEW),
+    "limit": SparseGeneratorEncoder(**SETTINGS, **FEW, n_nonzero_coefs=2),
     "paper": SparseGeneratorEncoder(**PAPER_SETTINGS | SETTINGS | {"step_size": 0.05}),
     "langevin": SparseGeneratorEncoder(
         **PAPER_SETTINGS | SETTINGS | {"solver": "langevin", "init": "linear"}
     ),
-    "normal": SparseGeneratorEncoder(**SETTINGS, alpha=1.0, positive_code=False),
+    "normal": SparseGeneratorEncoder(**SETTINGS, **FEW, alpha=1.0, positive_code=False),
 }
 # Their noise in training depends on the process, or the rows of a batch are coupled.
 NOT_AS_ONE = ["ABPEncoder", "VAEEncoder", "VSCEncoder", "pseudo-inputs"]

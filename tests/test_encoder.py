@@ -192,7 +192,7 @@ def test_every_epoch_takes_its_alpha_from_the_schedule(digits, monkeypatch):
 
     monkeypatch.setattr("sklearn_sparsegen._training.fit.train_epoch", record)
     encoder = SparseGeneratorEncoder(3, alpha=0.1, decay=0.3, max_iter=4, n_steps=1)
-    encoder.set_params(tol=None, warm_start=True).fit(digits)
+    encoder.set_params(init="zeros", warm_start=True).fit(digits)
     assert seen == encoder.alpha_curve_ == [0.7, 0.4, 0.1, 0.1]
     encoder.set_params(n_nonzero_coefs=2).fit(digits)
     assert encoder.alpha_curve_ == seen[:4] + [0.1] * 4

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import LEARNED, SMALL, unfinished_fits
+from conftest import SMALL, unfinished_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from torch import nn
@@ -21,11 +21,17 @@ from sklearn_sparsegen._model.generators import (
 from sklearn_sparsegen._model.linear_layers import SkipLayers, forward
 from sklearn_sparsegen._model.priors import PointSpikeSlab
 from sklearn_sparsegen._model.scale import fix_slopes, jacobian_at_zero, slopes_at_zero
-from sklearn_sparsegen._training.schedules import AfterPretraining, AlphaSchedule
+from sklearn_sparsegen._training.schedules import AlphaSchedule, WithPretraining
 
 pytestmark = unfinished_fits
 
-SETTINGS = SMALL | LEARNED | {"max_iter": 8}
+SETTINGS = SMALL | {
+    "max_iter": 8,
+    "learning_rate_init": 0.001,
+    "decay": 0.033,
+    "n_steps": 4,
+    "transform_n_steps": None,
+}
 ONE_PASS = {"n_steps": 0, "n_nonzero_coefs": 2}
 
 
@@ -84,14 +90,33 @@ def test_the_jacobian_at_zero_against_differences():
     assert_allclose(jacobian_at_zero(generator, 5), expected, atol=1e-8)
 
 
-def test_slopes_are_fixed_by_the_scale_and_weights_of_norm_one():
+def test_slopes_are_fixed_by_the_scale_and_weights_of_one_norm():
     generator = skip_generator(hidden=())
     z = torch.ones(1, 5, dtype=torch.float64)
     before = generator(z).detach()
     factor = fix_slopes(generator, 5, data_variance=8.0, n_active=2)
     assert_allclose(slopes_at_zero(generator, 5), 2.0)
-    assert_allclose(generator.skip.weight.detach().norm(dim=0), 1)
+    # Entries of a root mean square of 0.05, whatever the number of features is.
+    assert_allclose(generator.skip.weight.detach().square().mean(0).sqrt(), 0.05)
     assert_allclose(generator(z * factor).detach(), before)
+
+
+def test_atoms_keep_their_norm_in_each_step(digits, monkeypatch):
+    """The noise of Adam would make them grow, and the codes with them."""
+    norms, step = [], torch.optim.Adam.step
+
+    def watch(optimizer, *args):
+        norms.append(optimizer.param_groups[0]["params"][0].detach().square().mean(0))
+        return step(optimizer, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watch)
+    encoder = SparseGeneratorEncoder(**SETTINGS | {"learning_rate_init": 0.1})
+    encoder.fit(digits)
+    assert len(norms) > 8
+    assert_allclose([n.sqrt() for n in norms], 0.05, rtol=1e-9)
+    # A spike of positive width fixes the scale of the codes by itself.
+    encoder.set_params(spike_scale=0.05).fit(digits)
+    assert norms[-1].std() > 1e-3 * norms[-1].mean()
 
 
 # The encoder --------------------------------------------------------------------------
@@ -201,7 +226,8 @@ def test_the_gradient_of_the_map_against_differences(rng):
 
 
 def test_the_autoencoder_comes_first_and_then_alpha(digits):
-    encoder = SparseGeneratorEncoder(**SETTINGS, alpha_init=0.2, alpha=0.05, decay=0.1)
+    settings = SETTINGS | {"alpha_init": 0.8, "alpha": 0.05, "decay": 0.1}
+    encoder = SparseGeneratorEncoder(**settings)
     seen = []
 
     class Watch(SparseGeneratorEncoder):
@@ -211,19 +237,23 @@ def test_the_autoencoder_comes_first_and_then_alpha(digits):
             return model
 
     Watch(**encoder.get_params()).fit(digits)
-    # Twice the root of 6 components is 5, rounded up.
-    assert set(seen[:7]) == {(1.0, 5, 0)}
+    # One and a half times the root of 6 components is 4, rounded up.
+    assert set(seen[:7]) == {(1.0, 4, 0)}
     assert [alpha for alpha, *_ in seen[7:9]] == pytest.approx([0.1, 0.05])
     assert all(n_active is None and n == 4 for _, n_active, n in seen[7:])
 
 
 def test_the_schedule_tells_what_is_not_finished():
-    schedule = AfterPretraining(6, AlphaSchedule(0.2, 0.1, 0.05))
-    assert "an autoencoder takes 6" in schedule.left(5)
-    assert "alpha_=0.15" in schedule.left(7)
-    assert schedule.left(8) == ""
+    schedule = WithPretraining(6, 10, AlphaSchedule(0.8, 0.1, 0.08))
+    # The loss of epoch 7 cannot be compared with those that follow.
+    assert "one of them has inferred codes by steps" in schedule.left(7)
+    assert "alpha_=0.16" in schedule.left(8)
+    assert schedule.left(9) == ""
     values = [schedule.at(epoch)["_is_pretraining"] for epoch in (1, 6, 7)]
     assert values == [True, True, False]
+    # A fit that ends sooner has nothing to compare.
+    schedule = WithPretraining(2, 3, AlphaSchedule(0.8, 0.1, 0.3))
+    assert schedule.left(2) != "" == schedule.left(3)
 
 
 def test_the_rate_falls_along_a_cosine(digits):
@@ -291,7 +321,8 @@ def test_other_generators_and_priors(kind, digits):
         "smooth": {"spike_scale": 0.05},
     }[kind]
     settings = SETTINGS | {"n_components": 30, "max_iter": 20, "alpha_init": 0.05}
-    encoder = SparseGeneratorEncoder(**settings | change, learning_rate_init=0.005)
+    settings |= {"learning_rate_init": 0.005}
+    encoder = SparseGeneratorEncoder(**settings | change)
     codes = encoder.fit(digits).set_params(transform_n_steps=0).transform(digits)
     error = np.square(digits - encoder.inverse_transform(codes)).sum()
     assert error < 0.7 * np.square(digits - digits.mean(0)).sum()

@@ -112,6 +112,7 @@ def test_another_likelihood_is_one_class(digits, solver):
         solver=solver,
         init="zeros",
         n_steps=500,
+        transform_n_steps=None,
         step_size=0.3,
         max_iter=3,
         tol=None,

@@ -96,6 +96,7 @@ def test_the_generator_learns_from_a_spike_that_is_drawn_anew(x):
 )
 def test_when_the_encoder_draws_the_spike_anew(digits, solver, spike_scale, redraws):
     settings = {"solver": solver, "spike_scale": spike_scale, "init": "zeros"}
+    settings["learning_rate_init"] = 0.001
     encoder = SparseGeneratorEncoder(
         3, **settings, step_size=0.01, alpha=1.0, max_iter=5, tol=None, random_state=0
     ).fit(digits)

@@ -403,6 +403,9 @@ def test_methods_have_their_settings(data):
     trained |= {"max_iter": 7, "learning_rate_init": 0.5, "tol": None}
     paper = trained | {"alpha": 0.01, "spike_scale": 0.1, "positive_code": False}
     paper |= {"solver": "gradient", "n_steps": 30, "init": "zeros"}
+    paper |= {"skip_connection": False, "transform_n_steps": None, "decay": 0.033}
+    paper |= {"learning_rate": "constant"}
+    del paper["tol"]  # None is the default
     assert settings("paper") == paper
     assert settings("alpha = 1") == paper | {"alpha": 1.0}
     assert settings("alpha = .5") == paper | {"alpha": 0.5}
@@ -414,8 +417,8 @@ def test_methods_have_their_settings(data):
         shared = {"n_components": n, "hidden_layer_sizes": hidden, **trained}
         assert shared.items() <= params.items()
     assert common.make_method("VSC", data, 3, options).alpha == 0.01
-    assert settings("defaults") == own
-    assert settings("few codes") == own | {"n_nonzero_coefs": n // 10}
+    assert settings("defaults") == own | common.LINEAR
+    assert settings("few codes") == own | common.LINEAR | {"n_nonzero_coefs": n // 10}
     assert settings("TopK").get("n_nonzero_coefs", 20) == n // 10
     for name in "PCA", "PCA, dense":
         expected = n if "dense" in name else n // 10

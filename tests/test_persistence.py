@@ -127,7 +127,7 @@ def test_a_pickle_holds_no_optimiser_that_is_not_needed(digits):
 
 def test_moments_that_are_not_used_take_no_memory(digits):
     sizes = [
-        len(pickle.dumps(clone(ENCODERS["main"]).set_params(**params).fit(digits)))
+        len(pickle.dumps(clone(ENCODERS["linear"]).set_params(**params).fit(digits)))
         for params in ({"init": "zeros"}, {"n_components": 60, "init": "zeros"})
     ]
     weights = 8 * 54 * 10  # of 54 components more in a layer of 9 units

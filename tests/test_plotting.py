@@ -511,9 +511,9 @@ def test_class_activation(sort, pipeline, tumours):
     X, y = tumours
     labels = np.array(["malignant", "benign"])[y]
     display = ClassActivationDisplay.from_estimator(
-        pipeline, X, labels, threshold=1.0, sort=sort
+        pipeline, X, labels, threshold=0.5, sort=sort
     )
-    active = abs(pipeline.transform(X)) > 1.0
+    active = abs(pipeline.transform(X)) > 0.5
     expected = np.array([active[labels == c].mean(0) for c in ("benign", "malignant")])
     order = range(6)
     if sort:

@@ -30,6 +30,7 @@ Encoder = functools.partial(
     output_activation="auto",
     positive_code=False,
     n_steps=30,
+    transform_n_steps=None,
     init="zeros",
     learning_rate_init=0.01,
     random_state=0,

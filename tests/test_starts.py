@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import short_fits
+from conftest import LINEAR, short_fits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
@@ -265,7 +265,7 @@ def test_start_is_thresholded_by_what_the_map_leaves_open(fitted, digits):
 def test_other_solvers_start_there_too(solver, digits):
     settings = SMALL | {"solver": solver, "n_steps": 5, "spike_scale": 0.1}
     settings |= {"sigma": 0.3, "step_size": 0.05}
-    encoder = SparseGeneratorEncoder(**settings, init="linear").fit(digits)
+    encoder = SparseGeneratorEncoder(**LINEAR | settings).fit(digits)
     linear = mean_energy(encoder, digits)
     assert linear < mean_energy(encoder.set_params(init="zeros"), digits)
 

@@ -108,7 +108,8 @@ def test_an_interrupt_leaves_whole_epochs(digits, monkeypatch):
         publish(state, *args)
 
     monkeypatch.setattr(TrainingState, "publish", interrupted)
-    encoder = clone(ENCODERS["main"])
+    # What an epoch of a learned start does depends on how many there are.
+    encoder = clone(ENCODERS["linear"])
     with pytest.raises(KeyboardInterrupt):
         encoder.fit(digits)
     assert encoder.n_iter_ == len(encoder.loss_curve_) == encoder._state.epoch == 1

@@ -51,10 +51,10 @@ from sklearn_sparsegen._model.protocols import (
     SmoothPrior,
 )
 from sklearn_sparsegen._training.schedules import (
-    AfterPretraining,
     AlphaSchedule,
     ConstantSchedule,
     Schedule,
+    WithPretraining,
 )
 from sklearn_sparsegen._utils.types import Activation, ImageSet, ScorerName
 from sklearn_sparsegen.baselines._topk import TopKModel
@@ -87,7 +87,7 @@ def test_parts_have_what_their_protocols_say() -> None:
     starts += [Linear(moments, 1.0, 2), learned]
     schedules: list[Schedule] = [ConstantSchedule(), WarmUp(3)]
     schedules.append(AlphaSchedule(1.0, 0.1, 0.1))
-    schedules.append(AfterPretraining(3, schedules[0]))
+    schedules.append(WithPretraining(3, 4, schedules[0]))
     term = DataTerm(torch.zeros(1, 4), torch.nn.Linear(2, 4), likelihood)
     terms: list[DataTermProtocol] = [term, VarianceHinge(term, 1.0, 1.0)]
     models: list[type[CodeModel]] = [Model, TopKModel, VariationalModel]

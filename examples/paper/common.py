@@ -80,6 +80,20 @@ def parse_options(description, *, methods, data=GREY + COLOUR, seeds=(0, 1, 2)):
     return parser.parse_args()
 
 
+# The defaults when the results were made: a linear start, and no dictionary.
+LINEAR = {
+    "init": "linear",
+    "skip_connection": False,
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "decay": 0.033,
+    "n_steps": 4,
+    "transform_n_steps": None,
+    "max_iter": 200,
+    "tol": 0.005,
+}
+
+
 def run(experiment, description, measure, draw=None, *, variants=(None,), **defaults):
     """Run an experiment: append the results that are missing, then draw the pictures.
 
@@ -261,8 +275,8 @@ def make_method(name, data, seed, options, n_components=None):
         "alpha = .5": lambda: sparsegen(**paper | {"alpha": 0.5}),
         "Langevin noise": lambda: sparsegen(**paper | {"solver": "langevin"}),
         "constant sparsity": lambda: sparsegen(**paper | {"alpha_init": 0.01}),
-        "defaults": lambda: sparsegen(**ours),
-        "few codes": lambda: sparsegen(**ours, n_nonzero_coefs=few),
+        "defaults": lambda: sparsegen(**ours | LINEAR),
+        "few codes": lambda: sparsegen(**ours | LINEAR, n_nonzero_coefs=few),
         "variance sparse": lambda: VarianceSparseEncoder(**ours, max_iter=20, tol=None),
         "TopK": lambda: TopKEncoder(**size, n_nonzero_coefs=few),
         "dictionary": lambda: MiniBatchDictionaryLearning(

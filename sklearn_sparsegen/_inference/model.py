@@ -14,7 +14,7 @@ from .._model.laplace import laplace_log_likelihood
 from .._model.likelihoods import squared_error
 from .._model.linear_layers import forward, linear_layers, row_multiple
 from .._model.protocols import Likelihood, Prior
-from .._model.scale import fix_slopes, slopes_at_zero
+from .._model.scale import fix_atoms, fix_slopes, slopes_at_zero
 from .._utils.random import row_noise
 from .._utils.warn import first_of
 from .memories import Memory
@@ -93,6 +93,9 @@ class CodeModel(Protocol):
 
         `draw(*shape)` returns standard normal values.
         """
+
+    def end_step(self) -> None:
+        """Do what follows a step of the optimiser."""
 
     def end_epoch(self, means: dict[str, Tensor], n_missed: int) -> None:
         """Do what follows an epoch of training.
@@ -225,6 +228,11 @@ class Model:
             "empty": ~active.any(1),
         }
         return Step(loss, figures, z, output.detach(), rising)
+
+    def end_step(self):
+        """Keep the norms of atoms, if nothing in the prior fixes the codes' scale."""
+        if self.data_variance is not None:
+            fix_atoms(self.generator)
 
     def end_epoch(self, means, n_missed):
         """Bring the codes back to their scale, if nothing in the prior fixes it."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .._model.linear_layers import forward
 from .._model.priors import keep_largest
-from .._model.scale import jacobian_at_zero, slopes_at_zero
+from .._model.scale import jacobian_at_zero, norm_of_weights, slopes_at_zero
 from .memories import CodeMoments, Memory
 
 _TINY = 1e-12  # keeps quotients finite
@@ -73,8 +73,8 @@ class AffineMap(nn.Module):
     """An affine map from data to codes, which is trained with the generator.
 
     `undo` brings data to mean 0 and variance 1; a feature that is NaN is then taken at
-    its mean. `scale`, a number, lets the weights have a norm near 1 whatever the scale
-    of the codes is. `slopes` (k,) are those of the generator at z = 0.
+    its mean. `scale`, a number, lets the weights have a size that suits Adam whatever
+    the scale of the codes is. `slopes` (k,) are those of the generator at z = 0.
     """
 
     def __init__(self, n_components, undo):
@@ -95,9 +95,10 @@ class AffineMap(nn.Module):
         jacobian = jacobian_at_zero(generator, len(self.slopes))
         self.slopes = jacobian.norm(dim=0)
         size = self.slopes.mean().clamp_min(_TINY)
+        norm = norm_of_weights(len(jacobian))
         # Data are divided by the unit of `undo`.
-        self.scale.copy_(1 / (size * self.undo.scale))
-        weight = jacobian / self.slopes.square().clamp_min(_TINY) * size
+        self.scale.copy_(1 / (size * norm * self.undo.scale))
+        weight = jacobian / self.slopes.square().clamp_min(_TINY) * size * norm
         self.linear.weight.copy_(weight.T)
         self.linear.bias.zero_()
 
@@ -105,7 +106,9 @@ class AffineMap(nn.Module):
     def follow(self, generator, factor):
         """Follow a generator whose codes have grown by a factor for each, (k,)."""
         self.slopes = slopes_at_zero(generator, len(self.slopes))
-        scale = 1 / (self.slopes.mean().clamp_min(_TINY) * self.undo.scale)
+        size = self.slopes.mean().clamp_min(_TINY)
+        norm = norm_of_weights(self.linear.in_features)
+        scale = 1 / (size * norm * self.undo.scale)
         factor = factor * self.scale / scale
         self.linear.weight *= factor[:, None]
         self.linear.bias *= factor

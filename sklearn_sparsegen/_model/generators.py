@@ -53,9 +53,9 @@ class SkipGenerator(nn.Module):
         self.skip, self.layers, self.output = skip, layers, output
         self.register_buffer("scale", torch.ones((), dtype=torch.float32))
 
-    def forward(self, z):
+    def forward(self, input):  # the name that nn.Sequential has for it
         """Return data for codes."""
-        z = self.scale * z
+        z = self.scale * input
         total = self.skip(z)
         return self.output(total + self.layers(z) if len(self.layers) else total)
 

@@ -6,9 +6,11 @@ import torch
 from scipy.special import logit
 
 from .energy import evaluate
-from .generators import Rescale, SkipGenerator
+from .generators import Rescale, SkipGenerator, atoms_of
 
 _JACOBIAN_ROWS = 512  # rows of a Jacobian that are computed at once
+_WEIGHT = 0.05  # five times the default learning rate
+_TINY = 1e-12  # keeps quotients finite
 _LEAST_MEAN = 0.01  # bound of the means that a sigmoid starts at, where it is not flat
 
 
@@ -49,6 +51,28 @@ def slopes_at_zero(generator, n_components):
     return sum(rows.square().sum(0) for rows in groups).sqrt()
 
 
+def norm_of_weights(n_features):
+    """Return a norm of vectors of weights that suits the learning rate of Adam.
+
+    Adam changes each weight by about the rate, however large the weight is, so that the
+    size of one weight is to be the same for any number of features.
+    """
+    return _WEIGHT * math.sqrt(n_features)
+
+
+@torch.no_grad()
+def fix_atoms(generator):
+    """Give the atoms of a generator that has a dictionary their norm again.
+
+    Steps of Adam are noisy, and noise makes weights grow. If the codes took this growth
+    over, they would grow in each epoch, and training would diverge.
+    """
+    if isinstance(generator, SkipGenerator):
+        weight = generator.skip.weight
+        norm = norm_of_weights(len(weight))
+        weight *= norm / weight.norm(dim=0).clamp_min(_TINY)
+
+
 @torch.no_grad()
 def fix_slopes(generator, n_components, data_variance, n_active):
     """Give all components the same slope at zero, by scaling the weights of codes.
@@ -58,13 +82,18 @@ def fix_slopes(generator, n_components, data_variance, n_active):
     each component by which codes grow, so that the generator's output stays the same.
     """
     slope = math.sqrt(data_variance / max(n_active, 1.0)) or 1.0
-    factor = slopes_at_zero(generator, n_components) / slope
+    if isinstance(generator, SkipGenerator):
+        # Where the correction cancels an atom at zero, the slope would be too small.
+        factor = atoms_of(generator).norm(dim=1) / slope
+    else:
+        factor = slopes_at_zero(generator, n_components) / slope
     factor[factor == 0] = 1
     if not isinstance(generator, SkipGenerator):
         next(generator.children()).weight /= factor
         return factor
-    # The slope is in the number that multiplies codes, and the weights have norm 1.
-    scale = slope / generator.unit
+    # The number that multiplies codes lets the atoms' weights have one norm.
+    norm = norm_of_weights(len(generator.skip.weight))
+    scale = slope / (generator.unit * norm)
     for layer in (generator.skip, *generator.layers[:1]):
         layer.weight /= factor * scale / generator.scale
     generator.scale.fill_(scale)

@@ -51,6 +51,7 @@ def train_epoch(model, batches, optimizer, draw):
         if not weight:  # no process has rows left
             break
         optimizer.step()
+        model.end_step()
         all_weight += weight
         n_missed += batch is None
     optimizer.zero_grad()  # gradients take memory

@@ -97,10 +97,10 @@ def _new_state(encoder, data, schedule, seed):
     check_generator(generator, k, encoder.n_features_in_)
     if scale.is_mapped:
         fix_slopes(generator, k, scale.variance, n_active=k)
-    encoder._start_networks(state, data)
     state.sigma, state.scheduled = sigma, schedule.at(1)
     state.publish(encoder, data.to_library)
     encoder._training_model().begin()
+    encoder._start_networks(state, data)
     return state
 
 
@@ -167,7 +167,7 @@ def run_epoch(encoder, data, schedule, held_out=None):
     state.scheduled = schedule.at(epoch)
     rate = float(encoder.learning_rate_init)
     if encoder.learning_rate == "cosine" and not state.in_parts:
-        progress = (epoch - state.n_epochs_before - 0.5) / int(encoder.max_iter)
+        progress = (epoch - 0.5) / (state.n_epochs_before + int(encoder.max_iter))
         rate *= (1 + math.cos(math.pi * progress)) / 2
     state.optimizer.param_groups[0]["lr"] = rate
     model = encoder._training_model()

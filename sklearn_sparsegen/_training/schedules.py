@@ -66,24 +66,26 @@ class AlphaSchedule:
 
 
 @dataclass(frozen=True)
-class AfterPretraining:
-    """The first `n_epochs` train start and generator as an autoencoder.
+class WithPretraining:
+    """A schedule, of which the first `n_epochs` train start and generator alone.
 
-    The schedule `then` follows.
+    They are an autoencoder then, because inference takes no steps. `last_epoch` is the
+    number of all epochs.
     """
 
     n_epochs: int
-    then: Schedule
+    last_epoch: int
+    schedule: Schedule
 
     def at(self, epoch):
-        values = self.then.at(max(epoch - self.n_epochs, 1))
-        return values | {"_is_pretraining": epoch <= self.n_epochs}
+        return self.schedule.at(epoch) | {"_is_pretraining": epoch <= self.n_epochs}
 
     def left(self, epoch):
         """Return a sentence as long as either is not finished, else ""."""
-        if epoch < self.n_epochs:
-            return f"training as an autoencoder takes {self.n_epochs}"
-        return self.then.left(epoch - self.n_epochs)
+        # In the first epoch after that, codes have the scale of those before it.
+        if epoch < min(self.n_epochs + 2, self.last_epoch):
+            return "not more than one of them has inferred codes by steps"
+        return self.schedule.left(epoch)
 
 
 def loss_has_converged(losses, tol, n_epochs):

@@ -17,7 +17,8 @@ def describe_like(*sources: Any, without: tuple[str, ...] = ()) -> Callable[[_T]
     It writes the sections "Parameters", in the order of the signature, and "Attributes"
     of a class or "Returns" of a method, before "Raises" or "See Also". A description in
     the docstring itself is taken before those of `sources`, and that of a later source
-    before that of an earlier one. The names `without` are left out.
+    before that of an earlier one. The names `without` are left out. Defaults are those
+    of the signature.
     """
 
     def decorator(described):
@@ -33,6 +34,9 @@ def describe_like(*sources: Any, without: tuple[str, ...] = ()) -> Callable[[_T]
             names = found
             if section == "Parameters":
                 names = inspect.signature(described).parameters
+                found = {
+                    n: _with_default(found[n], names[n]) for n in names if n in found
+                }
             names = [name for name in names if name in found and name not in without]
             body = "\n\n".join(found[name] for name in names)
             written += f"{section}\n{'-' * len(section)}\n{body}\n\n" * bool(names)
@@ -58,3 +62,10 @@ def _descriptions(doc, section):
         return {}
     blocks = re.split(r"^(?=\w+ : )", match[2], flags=re.MULTILINE)
     return {block.split(" : ")[0]: block.strip() for block in blocks if block.strip()}
+
+
+def _with_default(description, parameter):
+    """Return a description whose first line has the default of a parameter."""
+    value = parameter.default
+    text = f'"{value}"' if isinstance(value, str) else repr(value)
+    return re.sub(r"\A(.*default=).*", lambda match: match[1] + text, description)

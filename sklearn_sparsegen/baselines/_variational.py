@@ -60,6 +60,9 @@ class RecognitionModel:
                 f"The codes of rows {rows} of X are not finite; rescale X."
             )
 
+    def end_step(self):
+        """Do nothing."""
+
     def end_epoch(self, means, n_missed):
         """Do nothing."""
 

@@ -212,7 +212,7 @@ class VSCEncoder(BaseEncoder):
     warmup: int = parameter(COUNT_OR_ZERO, default=10)
     n_pseudo_inputs: int | None = parameter(COUNT, None, default=None, fixed=True)
 
-    def _make_schedule(self):
+    def _make_schedule(self, last_epoch):
         return WarmUp(self.warmup)
 
     def _make_networks(self, state, output, like):

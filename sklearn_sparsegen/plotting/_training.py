@@ -67,9 +67,9 @@ class TrainingDisplay(Display):
     >>> from sklearn_sparsegen import SparseGeneratorEncoder
     >>> from sklearn_sparsegen.plotting import TrainingDisplay
     >>> X = load_digits().data[:100]
-    >>> encoder = SparseGeneratorEncoder(10, alpha=0.9, tol=None, max_iter=5).fit(X)
+    >>> encoder = SparseGeneratorEncoder(10, alpha=0.75, max_iter=5).fit(X)
     >>> TrainingDisplay.from_estimator(encoder).frame()["alpha"].tolist()
-    [0.967, 0.934, 0.901, 0.9, 0.9]
+    [0.9, 0.8, 0.75, 0.75, 0.75]
     """
 
     loss: Sequence[float] | NDArray[Any]

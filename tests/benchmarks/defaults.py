@@ -6,7 +6,7 @@ fits `SparseGeneratorEncoder()` with all defaults, and MLPClassifier() with all 
 on its codes, for three seeds, of which each has a split and an initialisation of its
 own, and prints a table in CSV. Each result is written to the file as it comes; results
 that are in the file are not computed again. Parameters of the encoder may be added, to
-compare them with the defaults. It takes about an hour on one core.
+compare them with the defaults. It takes about half an hour on one core.
 """
 
 import ast
@@ -102,9 +102,9 @@ def recovery(codes, factors):
 
 
 def measure(X, y, X_test, y_test, factors, seed, parameters):
-    start = time.perf_counter()
+    start = time.process_time()
     encoder = SparseGeneratorEncoder(random_state=seed, **parameters).fit(X)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     codes, codes_test = encoder.transform(X), encoder.transform(X_test)
     active = codes_test != 0
     # Variance weighted, as the columns of raw tables have very different variances.

@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import torch
+from settings import LINEAR
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
@@ -57,7 +58,7 @@ for n in 20, 40:
 for name, settings in SETTINGS.items():
     fits = []
     for seed in range(3):
-        encoder = SparseGeneratorEncoder(400, random_state=seed, **settings)
+        encoder = SparseGeneratorEncoder(400, random_state=seed, **LINEAR | settings)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             fits.append(encoder.fit(images.X_train))

@@ -20,6 +20,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from settings import LINEAR
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -32,7 +33,7 @@ from sklearn_sparsegen.metrics import peak_signal_noise_ratio
 
 torch.set_num_threads(1)
 COUNTS = 100, 300, 1000, 3000
-LIMITED = {"init": "zeros", "tol": None, "max_iter": 40}
+LIMITED = LINEAR | {"init": "zeros", "tol": None, "max_iter": 40}
 WIDE = LIMITED | {"n_components": 600, "n_nonzero_coefs": 35}
 
 
@@ -85,9 +86,9 @@ ENCODERS = {
         SparseGeneratorEncoder(**PAPER_SETTINGS | {"tol": None, "max_iter": 40}),
         [30],
     ),
-    "defaults": (SparseGeneratorEncoder(), [2, 4, 30]),
-    "defaults, sigmoid": (
-        SparseGeneratorEncoder(output_activation="sigmoid"),
+    "linear start": (SparseGeneratorEncoder(**LINEAR), [2, 4, 30]),
+    "linear start, sigmoid": (
+        SparseGeneratorEncoder(**LINEAR, output_activation="sigmoid"),
         [2, 4, 30],
     ),
     "12 of 200, from zeros, 10 steps": (

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 from scipy.stats import norm
+from settings import LINEAR
 from sklearn.base import clone
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
@@ -31,7 +32,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 torch.set_num_threads(1)
 
 # These settings are explicit, so that versions with other defaults can be compared.
-SETTINGS = {
+SETTINGS = LINEAR | {
     "n_components": 200,
     "hidden_layer_sizes": (400,),
     "activation": "relu",
@@ -63,7 +64,7 @@ EXACT = {
     "sigma": 0.2,
 }
 # A sigmoid reconstructs images best.
-LIMITED = {
+LIMITED = LINEAR | {
     "output_activation": "sigmoid",
     "max_iter": 40,
     "tol": None,

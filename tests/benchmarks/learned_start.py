@@ -1,4 +1,4 @@
-"""The learned start and the dictionary, beside the defaults and a TopK autoencoder.
+"""The defaults beside a TopK autoencoder, and beside the linear start.
 
     SPARSEGEN_DATA=folder python tests/benchmarks/learned_start.py
 
@@ -16,6 +16,7 @@ import warnings
 
 import numpy as np
 import torch
+from settings import LINEAR
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
@@ -30,29 +31,19 @@ from sklearn_sparsegen.datasets import load_images
 
 torch.set_num_threads(1)
 SEEDS = 0, 1, 2
-LEARNED = {
-    "init": "learned",
-    "skip_connection": True,
-    "learning_rate": "cosine",
-    "learning_rate_init": 0.01,
-    "alpha_init": 0.05,
-    "max_iter": 20,
-    "tol": None,
-}
-LIMITED = LEARNED | {"n_nonzero_coefs": 26, "alpha_init": 1.0}
-SCHEDULE = "learning_rate", "learning_rate_init", "max_iter", "tol"
+SCHEDULE = {"learning_rate": "cosine", "max_iter": 20, "tol": None}
 # What is fitted, and the steps of inference with which its codes are measured.
 METHODS = {
     "TopK autoencoder": (
-        TopKEncoder(n_nonzero_coefs=26, **{name: LEARNED[name] for name in SCHEDULE}),
+        TopKEncoder(n_nonzero_coefs=26, learning_rate_init=0.01, **SCHEDULE),
         [None],
     ),
     "autoencoder with a correction": (
-        SparseGeneratorEncoder(**LIMITED, n_steps=0),
+        SparseGeneratorEncoder(n_nonzero_coefs=26, n_steps=0),
         [0, 2, 10],
     ),
-    "learned start, then alpha": (SparseGeneratorEncoder(**LEARNED), [0, 4, 10]),
-    "defaults": (SparseGeneratorEncoder(), [4]),
+    "defaults": (SparseGeneratorEncoder(), [0, 4, 10]),
+    "linear start, no dictionary": (SparseGeneratorEncoder(**LINEAR), [4]),
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from defaults import SEEDS, accuracy, problems
+from settings import LINEAR
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import ParameterGrid, train_test_split
@@ -38,7 +39,9 @@ def measure(X, y, X_test, y_test, seed, factor, alpha):
     X, X_held_out, y, _ = train_test_split(X, y, random_state=seed, stratify=y)
     ratio = SparseGeneratorEncoder._signal_to_noise
     sigma = factor * np.sqrt(X.var(0).sum() / ratio)
-    encoder = SparseGeneratorEncoder(sigma=sigma, alpha=alpha, random_state=seed)
+    encoder = SparseGeneratorEncoder(
+        **LINEAR, sigma=sigma, alpha=alpha, random_state=seed
+    )
     codes, codes_test = encoder.fit_transform(X), encoder.transform(X_test)
     X_hat = encoder.inverse_transform(codes_test)
     return {

@@ -27,6 +27,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from settings import LINEAR
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -44,7 +45,10 @@ BLOCK = 100  # rows that lie one after another in a file
 # A limit on the active codes needs no schedule, so that one epoch is enough for codes
 # that are as sparse as in use.
 ENCODER = SparseGeneratorEncoder(
-    n_nonzero_coefs=20, max_iter=1, tol=None, sparse_output=True, random_state=0
+    **LINEAR | {"max_iter": 1, "tol": None},
+    n_nonzero_coefs=20,
+    sparse_output=True,
+    random_state=0,
 )
 
 

@@ -17,6 +17,7 @@ import warnings
 
 import numpy as np
 import torch
+from settings import LINEAR
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsegen import SparseGeneratorEncoder
@@ -26,21 +27,23 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 torch.set_num_threads(1)
 
 N_REPEATS = 7
-SHARED = {"tol": None, "sparse_output": True, "random_state": 0}
+SHARED = LINEAR | {"tol": None, "sparse_output": True, "random_state": 0}
 # The set, the number of training and of test images, and the encoder.
 PROBLEMS = {
     "MNIST, 200-400-784": (
         "mnist",
         10_000,
         4096,
-        SparseGeneratorEncoder(decay=0.1, max_iter=15, **SHARED),
+        SparseGeneratorEncoder(**SHARED | {"decay": 0.1, "max_iter": 15}),
     ),
     "CelebA, 800-2000-2000-12288": (
         "celeba64",
         8000,
         512,
         SparseGeneratorEncoder(
-            800, hidden_layer_sizes=(2000, 2000), decay=1.0, max_iter=2, **SHARED
+            800,
+            hidden_layer_sizes=(2000, 2000),
+            **SHARED | {"decay": 1.0, "max_iter": 2},
         ),
     ),
 }
