@@ -32,9 +32,7 @@ encoder = SparseGeneratorEncoder(
     sigma=0.15,
     output_activation="sigmoid",
     hidden_layer_sizes=(100,),
-    learning_rate_init=0.003,
     max_iter=40,
-    tol=None,
     random_state=0,
 ).fit(X_train)
 codes = encoder.transform(X_train)
