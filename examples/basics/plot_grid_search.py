@@ -90,9 +90,8 @@ axes[0].set_yticks(range(len(labels)), labels)
 plt.show()
 
 # %%
-# The score chose few active codes, which leave out what is particular to each digit. A
-# smaller `sigma` or a larger `alpha` gives closer reconstructions, and a classifier
-# makes a little more of the larger number of codes that come with it, although the data
-# are less likely under such a model. So the likelihood finds a sparse model of the data
-# without labels, but it does not order the candidates as accuracy does. Where there are
+# The score chose a candidate between the extremes: a smaller `sigma` gives closer
+# reconstructions from more codes, but the data are less likely under such a model. The
+# likelihood finds a sparse model of the data without labels. It need not order the
+# candidates as accuracy does. Where there are
 # labels, search over the whole pipeline instead.

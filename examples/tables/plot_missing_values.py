@@ -34,7 +34,8 @@ from sklearn_sparsegen.plotting import ReconstructionDisplay
 
 torch.set_num_threads(1)  # with small matrices, several threads are slower than one
 
-common = {"max_iter": 40, "tol": None, "transform_n_steps": 20, "random_state": 0}
+common = {"init": "linear", "learning_rate_init": 0.003, "max_iter": 40}
+common |= {"transform_n_steps": 20, "random_state": 0}
 digits_encoder = SparseGeneratorEncoder(
     n_components=100, hidden_layer_sizes=(100,), sigma=2.0, **common
 )
@@ -98,6 +99,6 @@ plt.show()
 # %%
 # On neither data set is it the best by much, but it is near the best on both. Among the
 # digits, which come in clusters, the neighbours of `KNNImputer` are closer, and the
-# linear regressions of `IterativeImputer` are far behind. On the table, whose features
+# linear regressions of `IterativeImputer` are behind. On the table, whose features
 # are nearly linear functions of each other, it is the other way round. Try all three:
 # the encoder also gives codes of the rows, and needs no training rows afterwards.
