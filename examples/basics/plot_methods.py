@@ -99,9 +99,9 @@ for name, method in methods.items():
 # PCA is not in the figure, because as many principal components as pixels lose nothing.
 # Of the sparse codes, those of the defaults and those of sparse coding with variance
 # regularisation give the closest reconstructions, from the largest numbers of codes.
-# The paper's algorithm is as sparse as VSC and closer. A linear classifier makes as much
-# of the defaults' sparse codes as of all pixels (PCA), and more than of the dense codes
-# of Langevin dynamics, which are noisy.
+# The paper's algorithm is as sparse as VSC and closer. A linear classifier makes as
+# much of the defaults' sparse codes as of all pixels (PCA), and more than of the dense
+# codes of Langevin dynamics, which are noisy.
 
 fig, ax = plt.subplots(layout="constrained")
 for name, (n_active, psnr) in figures.items():
