@@ -91,7 +91,7 @@ def accuracy_against_labels():
     shown = {
         "raw pixels": "raw pixels",
         "TopK autoencoder, 35 of 600": "TopK autoencoder, 35 of 600",
-        "defaults, transform 2": "linear start, 2 steps",
+        "linear start, transform 2": "linear start, 2 steps",
         "35 of 600, from zeros, 5 steps, transform 2": "ours, 35 of 600, 2 steps",
     }
     text = (RESULTS / "few_labels.txt").read_text()

@@ -467,7 +467,7 @@ class SparseGeneratorEncoder(BaseEncoder):
     def _training_model(self):
         state, model = self._state, self._model(self.n_steps, tol=None)
         if state.scheduled.get("_is_pretraining"):
-            # A threshold that alpha moves, in place of a number, makes Adam unstable.
+            # Codes of one pass would be poor under alpha, so that a number limits them.
             slab = float(self.slab_scale), self.positive_code
             prior = PointSpikeSlab(1.0, *slab, self._n_started)
             one_pass = ProximalQuasiNewton(0, None, self._stiffest)

@@ -306,11 +306,13 @@ def test_positive_codes(solver, digits):
     assert signed.transform(digits).min() < 0
 
 
-@pytest.mark.parametrize("init", ["zeros", "normal", "prior", "learned"])
+@pytest.mark.parametrize("init", ["zeros", "normal", "prior", "linear", "learned"])
 @pytest.mark.parametrize("n_steps", [1, 2])
 def test_every_start_keeps_to_the_prior(init, n_steps, fitted, digits):
-    encoder = clone(fitted).set_params(n_nonzero_coefs=2, spike_scale=0.1).fit(digits)
-    encoder.set_params(init=init, transform_n_steps=n_steps)
+    encoder = clone(fitted).set_params(n_nonzero_coefs=2, spike_scale=0.1)
+    if init == "linear":
+        encoder.set_params(init=init)  # what it needs is made in training
+    encoder.fit(digits).set_params(init=init, transform_n_steps=n_steps)
     codes = encoder.transform(digits)
     assert codes.min() >= 0
     assert (codes != 0).sum(1).max() <= 2

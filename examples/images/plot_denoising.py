@@ -100,7 +100,7 @@ for ax, (name, image) in zip(
 plt.show()
 
 # %%
-# There is little between the methods. With about two active codes of a patch, the
+# There is little between the methods. With three or four active codes of a patch, the
 # encoder does about as well as principal components and non-local means or a little
 # better, and a little worse than the dictionary, which is also faster. But the numbers
 # of components and atoms were chosen with the clean picture at hand, while the encoder

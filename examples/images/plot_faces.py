@@ -80,7 +80,7 @@ plt.show()
 
 # %%
 # Most components are patterns that a face has or has not: light or shadow on one side,
-# dark hair, a light forehead or background. About half of them are active in a face,
+# dark hair, a light forehead or background. About six of them are active in a face,
 # and keep about as much of a new one as 10 principal components do. A single code
 # changes a face smoothly. From 90 faces no encoder learns what is particular to a new
 # one: the reconstructions are blurred.

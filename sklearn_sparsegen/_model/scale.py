@@ -9,7 +9,7 @@ from .energy import evaluate
 from .generators import Rescale, SkipGenerator, atoms_of
 
 _JACOBIAN_ROWS = 512  # rows of a Jacobian that are computed at once
-_WEIGHT = 0.05  # five times the default learning rate
+_WEIGHT = 0.05  # of which the first steps of Adam change a fifth by default
 _TINY = 1e-12  # keeps quotients finite
 _LEAST_MEAN = 0.01  # bound of the means that a sigmoid starts at, where it is not flat
 
@@ -77,18 +77,20 @@ def fix_atoms(generator):
 def fix_slopes(generator, n_components, data_variance, n_active):
     """Give all components the same slope at zero, by scaling the weights of codes.
 
-    This is what unit norms are to dictionary learning. As many active codes of size 1
-    as a row has, `n_active`, make up the variance of the data. Returns the factor of
-    each component by which codes grow, so that the generator's output stays the same.
+    If the generator has a dictionary, its atoms get this norm, because the correction
+    may cancel the slope of an atom. This is what unit norms are to dictionary learning.
+    As many active codes of size 1 as a row has, `n_active`, make up the variance of the
+    data. Returns the factor of each component by which codes grow, so that the
+    generator's output stays the same.
     """
     slope = math.sqrt(data_variance / max(n_active, 1.0)) or 1.0
-    if isinstance(generator, SkipGenerator):
-        # Where the correction cancels an atom at zero, the slope would be too small.
+    has_atoms = isinstance(generator, SkipGenerator)
+    if has_atoms:
         factor = atoms_of(generator).norm(dim=1) / slope
     else:
         factor = slopes_at_zero(generator, n_components) / slope
     factor[factor == 0] = 1
-    if not isinstance(generator, SkipGenerator):
+    if not has_atoms:
         next(generator.children()).weight /= factor
         return factor
     # The number that multiplies codes lets the atoms' weights have one norm.

@@ -148,8 +148,7 @@ def check_result(encoder, data, figures, losses):
         # The least of several, because the loss of an epoch may be noisy.
         early, late = losses[:-_LAST_EPOCHS], losses[-_LAST_EPOCHS:]
         least, last = (min(early), min(late)) if early else (late[0], late[-1])
-        # In few epochs the scale of the codes may still change.
-        if last > least + (0.01 if early else 0.1) * abs(least):
+        if last > least + 0.01 * abs(least):
             message = (
                 f"The loss grew from {least:.6g} to {last:.6g} while no schedule "
                 f"changed it; reduce learning_rate_init (try {rate:.2g})."

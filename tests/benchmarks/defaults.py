@@ -6,7 +6,7 @@ fits `SparseGeneratorEncoder()` with all defaults, and MLPClassifier() with all 
 on its codes, for three seeds, of which each has a split and an initialisation of its
 own, and prints a table in CSV. Each result is written to the file as it comes; results
 that are in the file are not computed again. Parameters of the encoder may be added, to
-compare them with the defaults. It takes about half an hour on one core.
+compare them with the defaults. It takes less than an hour on one core.
 """
 
 import ast

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+from settings import LINEAR
 
 from sklearn_sparsegen import SparseGeneratorEncoder
 
@@ -70,8 +71,8 @@ def work(rank, size, case, path, connection):
         timeout=datetime.timedelta(minutes=5),
     )
     X = sparse_rows(n_rows, n_features, rank)
-    encoder = SparseGeneratorEncoder(tol=None, warm_start=True, random_state=0)
-    encoder.set_params(**parameters).fit(X)
+    settings = LINEAR | {"tol": None, "warm_start": True, "random_state": 0}
+    encoder = SparseGeneratorEncoder(**settings | parameters).fit(X)
     flat = torch.cat([p.detach().ravel() for p in encoder.generator_.parameters()])
     while connection.recv() == "fit":
         dist.barrier()
